@@ -1,0 +1,130 @@
+"""Students, devices and viewers are added here, one or a whole school at a time; tokens are shown once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import NamedTuple
+
+import psycopg
+
+from geoingest import db, errors
+from geoingest.access import tokens
+
+
+class Enrolled(NamedTuple):
+    """One provisioned student: a line of the CSV."""
+
+    student_id: int
+    device_id: int
+    device_token: str
+    viewer_token: str
+
+
+class UnknownStudentError(errors.GeoingestError):
+    """A viewer was to see a student that is not there."""
+
+
+class UnknownDeviceError(errors.GeoingestError):
+    """A device was to be revoked that is not there."""
+
+
+def bulk(connection: db.DirectConnection, students: int) -> list[Enrolled]:
+    """Adds students with a device and a viewer each, by COPY, in the caller's transaction."""
+    student_ids = _reserve(connection, "students", "student_id", students)
+    device_ids = _reserve(connection, "devices", "device_id", students)
+    viewer_ids = _reserve(connection, "viewers", "viewer_id", students)
+    enrolled = [
+        Enrolled(student_id, device_id, tokens.create("device"), tokens.create("viewer"))
+        for student_id, device_id in zip(student_ids, device_ids, strict=True)
+    ]
+    _copy(connection, "students (student_id)", ["int8"], ((one,) for one in student_ids))
+    _copy(
+        connection,
+        "devices (device_id, student_id, token_digest)",
+        ["int4", "int8", "bytea"],
+        ((one.device_id, one.student_id, tokens.digest(one.device_token)) for one in enrolled),
+    )
+    _copy(
+        connection,
+        "viewers (viewer_id, token_digest)",
+        ["int4", "bytea"],
+        (
+            (viewer_id, tokens.digest(one.viewer_token))
+            for viewer_id, one in zip(viewer_ids, enrolled, strict=True)
+        ),
+    )
+    _copy(
+        connection,
+        "guardianships (viewer_id, student_id)",
+        ["int4", "int8"],
+        zip(viewer_ids, student_ids, strict=True),
+    )
+    return enrolled
+
+
+def still_live(connection: db.DirectConnection, enrolled: Sequence[Enrolled]) -> list[Enrolled]:
+    """Those whose device token this database knows and has not revoked."""
+    digests = [tokens.digest(one.device_token) for one in enrolled]
+    found = connection.execute(db.queries()["live_devices"], [digests])
+    live = {row["device_id"] for row in found}
+    return [one for one in enrolled if one.device_id in live]
+
+
+def add_device(connection: db.DirectConnection, student_id: int | None) -> tuple[int, str]:
+    """A device of a student (added if new), or with None a gateway; its id and token."""
+    token = tokens.create("device")
+    with connection.transaction():
+        if student_id is not None:
+            connection.execute(db.queries()["add_student"], [student_id])
+        device_id = _returned(
+            connection, db.queries()["add_device"], [student_id, tokens.digest(token)]
+        )
+    return device_id, token
+
+
+def revoke_device(connection: db.DirectConnection, device_id: int) -> None:
+    """Its token stops working within 5 s; UnknownDeviceError when there is no such device."""
+    if connection.execute(db.queries()["revoke_device"], [device_id]).fetchone() is None:
+        raise UnknownDeviceError(f"there is no device {device_id}")
+
+
+def add_viewer(connection: db.DirectConnection, students: Sequence[int] | None) -> tuple[int, str]:
+    """A viewer of these students, or with None of all; its id and token."""
+    token = tokens.create("viewer")
+    with connection.transaction():
+        viewer_id = _returned(
+            connection, db.queries()["add_viewer"], [tokens.digest(token), students is None]
+        )
+        if students is not None:
+            wanted = sorted(set(students))
+            unknown = connection.execute(db.queries()["unknown_students"], [wanted]).fetchall()
+            if unknown:
+                ids = ", ".join(str(row["student_id"]) for row in unknown)
+                raise UnknownStudentError(f"no such student: {ids}")
+            connection.execute(db.queries()["add_guardianships"], [viewer_id, wanted])
+    return viewer_id, token
+
+
+def _returned(connection: db.DirectConnection, query: str, values: list[object]) -> int:
+    row = connection.execute(query, values).fetchone()
+    assert row is not None, "INSERT .. RETURNING gives a row"  # noqa: S101  # for the type checker
+    (number,) = row.values()
+    return int(str(number))
+
+
+def _reserve(connection: db.DirectConnection, table: str, column: str, count: int) -> list[int]:
+    found = connection.execute(db.queries()["reserve_ids"], [table, column, count])
+    return [int(str(row["id"])) for row in found]
+
+
+def _copy(
+    connection: psycopg.Connection[dict[str, object]],
+    target: str,
+    types: list[str],
+    rows: Iterable[Sequence[object]] | Iterator[Sequence[object]],
+) -> None:
+    statement = f"COPY {target} FROM STDIN (FORMAT binary)".encode()
+    with connection.cursor() as cursor, cursor.copy(statement) as copy:
+        copy.set_types(types)
+        for row in rows:
+            copy.write_row(row)

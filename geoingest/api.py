@@ -1,0 +1,134 @@
+"""The public interface as a table: what openapi.json says about each route."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from geoingest import http, ping
+from geoingest.ingest import answers
+from geoingest.operations import openapi
+from geoingest.tracking import endpoints as tracking
+from geoingest.tracking import parameters, shapes, track
+
+_UNAUTHENTICATED = "No valid bearer token"
+_AWAY = "Not now: come again after Retry-After seconds"
+_ONE_PING = openapi.reference(ping.PingBody)
+_INSTANT = {"type": "string", "format": "date-time"}
+
+
+def _path_student() -> dict[str, Any]:
+    return {
+        "name": "student_id",
+        "in": "path",
+        "required": True,
+        "schema": {"type": "integer", "minimum": 1, "maximum": 2**63 - 1},
+    }
+
+
+def _query(name: str, schema: dict[str, Any], words: str) -> dict[str, Any]:
+    return {"name": name, "in": "query", "schema": schema, "description": words}
+
+
+_OPERATIONS = (
+    openapi.Operation(
+        "post",
+        "/v1/pings",
+        "Post pings",
+        "device",
+        {http.JSON: answers.PingsAnswer},
+        {
+            400: "The body is not JSON at all",
+            401: _UNAUTHENTICATED,
+            408: "The body did not arrive in time",
+            413: "Too many bytes or pings",
+            503: _AWAY,
+        },
+        body={
+            http.JSON: {"anyOf": [_ONE_PING, {"type": "array", "items": _ONE_PING}]},
+            "application/x-ndjson": {"type": "string", "description": "one ping per line"},
+        },
+    ),
+    openapi.Operation(
+        "get",
+        "/v1/students/{student_id}/location",
+        "Get a student's location",
+        "viewer",
+        {http.JSON: shapes.LocationAnswer},
+        {401: _UNAUTHENTICATED, 404: "No such student for you, or no_position", 503: _AWAY},
+        parameters=[_path_student()],
+    ),
+    openapi.Operation(
+        "get",
+        "/v1/locations",
+        "Get many locations",
+        "viewer",
+        {http.JSON: shapes.LocationsAnswer},
+        {
+            400: "A parameter is not valid",
+            401: _UNAUTHENTICATED,
+            404: "A student is not there for you",
+            503: _AWAY,
+        },
+        parameters=[
+            _query(
+                "student_id",
+                {
+                    "type": "array",
+                    "items": {"type": "integer", "minimum": 1, "maximum": 2**63 - 1},
+                    "maxItems": parameters.MOST_STUDENTS,
+                },
+                "Repeat for each student; without it all you may see.",
+            )
+        ],
+    ),
+    openapi.Operation(
+        "get",
+        "/v1/students/{student_id}/track",
+        "Get a student's track",
+        "viewer",
+        {http.JSON: shapes.TrackAnswer, tracking.GEOJSON: shapes.TrackFeatures},
+        {
+            400: "A parameter is not valid",
+            401: _UNAUTHENTICATED,
+            404: "No such student for you",
+            406: "No such representation",
+            503: _AWAY,
+        },
+        parameters=[
+            _path_student(),
+            _query("from", _INSTANT, "Start, included; a day before `to` when left out."),
+            _query("to", _INSTANT, "End, excluded; now when left out."),
+            _query(
+                "resolution",
+                {"type": "string", "enum": ["auto", "raw"], "default": "auto"},
+                "Every ping (raw) is the only one so far.",
+            ),
+            _query(
+                "limit",
+                {
+                    "type": "integer",
+                    "minimum": 1,
+                    "maximum": track.MOST_POINTS,
+                    "default": parameters.DEFAULT_LIMIT,
+                },
+                "Points per page.",
+            ),
+            _query("cursor", {"type": "string"}, "`next` of the page before."),
+        ],
+    ),
+)
+
+
+def document() -> bytes:
+    """openapi.json."""
+    return openapi.document(
+        _OPERATIONS,
+        [
+            ping.PingBody,
+            answers.PingsAnswer,
+            shapes.LocationAnswer,
+            shapes.LocationsAnswer,
+            shapes.TrackAnswer,
+            shapes.TrackFeatures,
+        ],
+    )

@@ -1,0 +1,150 @@
+"""Introduces the parts to each other: pools, credentials, lanes, replica, and the two ports."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Coroutine
+from typing import Any
+
+from aiohttp import web
+
+from geoingest import api, config, db, http, metrics
+from geoingest.access import credentials, viewers
+from geoingest.ingest import batcher, endpoints, lane, writer
+from geoingest.operations import health, openapi
+from geoingest.tracking import endpoints as tracking_endpoints
+from geoingest.tracking import replica
+
+# Beside the fallback reads: the credential poll, the lag probe and the readiness check.
+_HOUSEKEEPING_CONNECTIONS = 3
+_PROBE_CONNECTIONS = 1
+
+
+class Service:
+    """The running parts, between start and stop."""
+
+    def __init__(self, settings: config.Config, primary: db.Pool, standby: db.Pool | None) -> None:
+        self._settings = settings
+        self.primary = primary
+        self.credentials = credentials.Credentials(primary)
+        self.replica = replica.Replica(primary, standby, max_lag_seconds=settings.max_lag_seconds)
+        self.queue = batcher.Batcher(
+            batcher.Limits(
+                settings.max_queue_pings,
+                settings.max_queue_bytes,
+                settings.max_queue_age_seconds,
+                settings.max_batch_pings,
+            )
+        )
+        self.lanes = [
+            writer.Writer(self._connect, timeout_seconds=settings.write_timeout_seconds)
+            for _ in range(settings.writers)
+        ]
+
+    async def _connect(self) -> Any:  # the driver's connection
+        return await db.connect(self._settings.database_url, read_write=True)
+
+    def tasks(self) -> list[Coroutine[Any, Any, None]]:
+        """What runs for as long as the service does."""
+        return [
+            self.credentials.run(),
+            self.replica.run(),
+            *(lane.run(self.queue, one) for one in self.lanes),
+        ]
+
+    async def credentials_problem(self) -> str | None:
+        """A readiness check."""
+        return None if self.credentials.is_fresh else "not refreshed"
+
+    async def primary_problem(self) -> str | None:
+        """A readiness check."""
+        return await health.primary_problem(self.primary)
+
+    async def writers_problem(self) -> str | None:
+        """A readiness check."""
+        return None if self.queue.open_lanes else "no writer is connected"
+
+
+@contextlib.asynccontextmanager
+async def running(settings: config.Config) -> AsyncIterator[Service]:
+    """Starts every part; stops them after the last request was answered."""
+    async with contextlib.AsyncExitStack() as stack:
+        primary = await db.read_pool(
+            settings.database_url,
+            size=settings.readers + _HOUSEKEEPING_CONNECTIONS,
+            timeout_seconds=settings.read_timeout_seconds,
+        )
+        stack.callback(primary.terminate)
+        standby = None
+        if settings.database_replica_url:
+            standby = await db.read_pool(
+                settings.database_replica_url,
+                size=settings.readers + _PROBE_CONNECTIONS,
+                timeout_seconds=settings.read_timeout_seconds,
+            )
+            stack.callback(standby.terminate)
+        service = Service(settings, primary, standby)
+        _watch(settings, service, standby)
+        tasks = [asyncio.create_task(one) for one in service.tasks()]
+        stack.push_async_callback(_cancel, tasks)
+        yield service
+
+
+async def _cancel(tasks: list[asyncio.Task[None]]) -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def public(settings: config.Config, service: Service) -> web.Application:
+    """What phones and guardians reach."""
+    app = web.Application(middlewares=[http.observe], client_max_size=settings.max_body_bytes)
+    terms = endpoints.Terms(
+        settings.detail_days,
+        settings.max_future_seconds,
+        settings.max_body_pings,
+        settings.body_timeout_seconds,
+    )
+    app.add_routes(endpoints.routes(endpoints.Endpoints(service.credentials, service.queue, terms)))
+    reading = tracking_endpoints.Endpoints(
+        viewers, service.replica, detail_days=settings.detail_days
+    )
+    app.add_routes(tracking_endpoints.routes(reading))
+    app.add_routes(openapi.routes(api.document()))
+    return app
+
+
+def admin(service: Service) -> web.Application:
+    """What the operator and Prometheus reach."""
+    app = web.Application(middlewares=[http.observe])
+    app.add_routes(
+        health.routes(
+            health.Endpoints(
+                {
+                    "primary": service.primary_problem,
+                    "credentials": service.credentials_problem,
+                    "writers": service.writers_problem,
+                }
+            )
+        )
+    )
+    return app
+
+
+def _watch(settings: config.Config, service: Service, standby: db.Pool | None) -> None:
+    metrics.queue_limit_pings.set(settings.max_queue_pings)
+    metrics.watch(metrics.queue_pings, lambda: service.queue.pings)
+    metrics.watch(metrics.writer_connections, lambda: service.queue.open_lanes)
+    metrics.watch(metrics.replica_lag, lambda: service.replica.lag_seconds)
+    metrics.watch(metrics.replica_in_use, lambda: service.replica.in_use)
+    _watch_pool("primary", service.primary)
+    if standby is not None:
+        _watch_pool("replica", standby)
+
+
+def _watch_pool(server: str, pool: db.Pool) -> None:
+    metrics.pool_limit_connections.labels(server).set(pool.get_max_size())
+    idle, used = (metrics.pool_connections.labels(server, state) for state in ("idle", "used"))
+    metrics.watch(idle, pool.get_idle_size)
+    metrics.watch(used, lambda: pool.get_size() - pool.get_idle_size())

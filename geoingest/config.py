@@ -1,0 +1,162 @@
+"""Settings: environment names, types, units and defaults in one frozen value."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import os
+import pathlib
+import typing
+from collections.abc import Mapping
+
+import msgspec
+import platformdirs
+
+from geoingest import errors
+
+PREFIX = "GEOINGEST_"
+URLS_FILE = "urls.env"
+
+
+def _setting(env: str, default: object, words: str) -> typing.Any:  # a dataclass field
+    return dataclasses.field(default=default, metadata={"env": env, "words": words})
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Config:
+    """Every setting; README's table is proven equal to this class by a test."""
+
+    database_url: str = _setting("DATABASE_URL", "", "primary; may be a pooler")
+    database_replica_url: str = _setting(
+        "DATABASE_REPLICA_URL", "", "streaming replica for reads; without one the primary answers"
+    )
+    database_direct_url: str = _setting(
+        "DATABASE_DIRECT_URL", "", "primary without a pooler, for migrations and jobs"
+    )
+    host: str = _setting("GEOINGEST_HOST", "127.0.0.1", "address of both ports")
+    port: int = _setting("GEOINGEST_PORT", 8080, "public port: phones and guardians")
+    admin_port: int = _setting("GEOINGEST_ADMIN_PORT", 9090, "metrics and health")
+    data_dir: str = _setting(
+        "GEOINGEST_DATA_DIR", "", "embedded databases; default: the user's data folder"
+    )
+    writers: int = _setting("GEOINGEST_WRITERS", 2, "connections that write batches")
+    max_batch_pings: int = _setting(
+        "GEOINGEST_MAX_BATCH_PINGS", 5000, "a batch takes no further request beyond this"
+    )
+    max_queue_pings: int = _setting(
+        "GEOINGEST_MAX_QUEUE_PINGS", 50000, "pings waiting in memory before new ones are refused"
+    )
+    max_queue_bytes: int = _setting(
+        "GEOINGEST_MAX_QUEUE_BYTES", 67108864, "the same limit in bytes of request bodies"
+    )
+    max_queue_age_seconds: float = _setting(
+        "GEOINGEST_MAX_QUEUE_AGE_SECONDS", 1.0, "the same limit in seconds the oldest has waited"
+    )
+    max_body_bytes: int = _setting("GEOINGEST_MAX_BODY_BYTES", 2097152, "one request, decompressed")
+    max_body_pings: int = _setting("GEOINGEST_MAX_BODY_PINGS", 5000, "one request")
+    body_timeout_seconds: float = _setting(
+        "GEOINGEST_BODY_TIMEOUT_SECONDS", 10.0, "from the headers to the last byte of the body"
+    )
+    keepalive_seconds: float = _setting(
+        "GEOINGEST_KEEPALIVE_SECONDS", 75.0, "an idle connection is closed after this"
+    )
+    write_timeout_seconds: float = _setting(
+        "GEOINGEST_WRITE_TIMEOUT_SECONDS", 5.0, "one batch, from BEGIN to COMMIT"
+    )
+    read_timeout_seconds: float = _setting("GEOINGEST_READ_TIMEOUT_SECONDS", 5.0, "one read query")
+    readers: int = _setting(
+        "GEOINGEST_READERS", 10, "connections for reads, to each of replica and primary"
+    )
+    max_lag_seconds: float = _setting(
+        "GEOINGEST_MAX_LAG_SECONDS", 5.0, "a replica further behind is not asked"
+    )
+    detail_days: int = _setting("GEOINGEST_DETAIL_DAYS", 90, "age up to which pings are taken")
+    max_future_seconds: float = _setting(
+        "GEOINGEST_MAX_FUTURE_SECONDS", 300.0, "how far ahead a device's clock may be"
+    )
+    rejected_days: int = _setting("GEOINGEST_REJECTED_DAYS", 30, "age up to which rejects are kept")
+    shutdown_seconds: float = _setting(
+        "GEOINGEST_SHUTDOWN_SECONDS", 4.5, "for answering what was read before a stop"
+    )
+    log_format: typing.Literal["text", "json"] = _setting(
+        "GEOINGEST_LOG_FORMAT", "text", "text or json, on stderr"
+    )
+    log_level: typing.Literal["debug", "info", "warning", "error"] = _setting(
+        "GEOINGEST_LOG_LEVEL", "info", "debug, info, warning or error"
+    )
+
+    @property
+    def folder(self) -> pathlib.Path:
+        """Where the embedded databases live."""
+        return pathlib.Path(self.data_dir) if self.data_dir else default_folder()
+
+
+def default_folder() -> pathlib.Path:
+    """The platform's data folder; for root the site's, which the database's own user can reach."""
+    if hasattr(os, "geteuid") and os.geteuid() == 0:
+        return pathlib.Path("/var/lib/geoingest")
+    return platformdirs.user_data_path("geoingest", appauthor=False)
+
+
+def load(environment: Mapping[str, str]) -> Config:
+    """Reads the environment; SettingsError names the variable and what it should be."""
+    known = {field.metadata["env"]: field for field in dataclasses.fields(Config)}
+    for name in environment:
+        if name.startswith(PREFIX) and name not in known:
+            close = _closest(name, list(known))
+            raise errors.SettingsError(f"{name} is not a setting{close}")
+    types = typing.get_type_hints(Config)
+    values: dict[str, object] = {}
+    for name, field in known.items():
+        text = environment.get(name, "")
+        if text:
+            values[field.name] = _convert(name, text, types[field.name])
+    config = Config(**values)  # type: ignore[arg-type]  # each value was converted to its field's type
+    _check_ranges(config)
+    return config
+
+
+def with_urls(config: Config) -> Config:
+    """Adds the URLs that a running `geoingest up` has written, where no DATABASE_URL is set."""
+    path = config.folder / URLS_FILE
+    if config.database_url or not path.is_file():
+        return config
+    pairs = (line.split("=", 1) for line in path.read_text().splitlines() if "=" in line)
+    urls = dict(pairs)
+    return dataclasses.replace(
+        config,
+        database_url=urls.get("DATABASE_URL", ""),
+        database_replica_url=config.database_replica_url or urls.get("DATABASE_REPLICA_URL", ""),
+        database_direct_url=config.database_direct_url or urls.get("DATABASE_DIRECT_URL", ""),
+    )
+
+
+def _convert(name: str, text: str, kind: type) -> object:
+    try:
+        return msgspec.convert(text, kind, strict=False)
+    except msgspec.ValidationError as exc:
+        raise errors.SettingsError(f"{name}={text!r}: {str(exc).lower()}") from exc
+
+
+def _check_ranges(config: Config) -> None:
+    for field in dataclasses.fields(Config):
+        value = getattr(config, field.name)
+        # Port 0 asks the system for a free one.
+        least = 0 if field.name.endswith("port") else 1e-9
+        if isinstance(value, int | float) and value < least:
+            raise errors.SettingsError(f"{field.metadata['env']}={value} must be above zero")
+
+
+def _closest(name: str, known: list[str]) -> str:
+    import difflib  # noqa: PLC0415  # only a typo pays for it
+
+    match = difflib.get_close_matches(name, known, n=1)
+    return f"; did you mean {match[0]}?" if match else "; `geoingest serve --help` lists them"
+
+
+@functools.cache
+def sql_folder() -> pathlib.Path:
+    """The SQL files: inside an installed package, beside it in a checkout."""
+    package = pathlib.Path(__file__).parent
+    inside = package / "sql"
+    return inside if inside.is_dir() else package.parent / "sql"

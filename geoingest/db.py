@@ -1,0 +1,116 @@
+"""Connections to PostgreSQL, what their errors mean, and the named queries of sql/queries."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import re
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, TypeAlias
+
+import asyncpg
+import psycopg
+import psycopg.rows
+from asyncpg import connect_utils
+
+from geoingest import config, errors
+
+if TYPE_CHECKING:
+    from asyncpg.pool import PoolConnectionProxy
+
+    Record: TypeAlias = asyncpg.Record
+    Connection: TypeAlias = asyncpg.Connection[Record] | PoolConnectionProxy[Record]
+    Pool: TypeAlias = asyncpg.Pool[Record]
+
+DirectConnection: TypeAlias = psycopg.Connection[dict[str, object]]
+
+CONNECT_SECONDS = 3.0
+# The server says "not now" or "not me", so the connection is of no more use: 08 connection,
+# 25006 read-only (a demoted primary), 57P0x shut down, crashed, starting, 53300 too many.
+_AWAY = ("08", "25006", "57P0", "53300")
+# Another transaction was in the way; the same statement may succeed at once.
+_TRANSIENT = ("40001", "40P01", "55P03")
+
+
+@functools.cache
+def queries() -> Mapping[str, str]:
+    """Every query of sql/queries by its `-- name:`."""
+    found: dict[str, str] = {}
+    for path in sorted((config.sql_folder() / "queries").glob("*.sql")):
+        for part in re.split(r"^-- name: ", path.read_text(), flags=re.MULTILINE)[1:]:
+            name, _, text = part.partition("\n")
+            # Comments stay in the file: they would only be sent to the server each time.
+            lines = [line for line in text.splitlines() if not line.startswith("--")]
+            found[name.strip()] = "\n".join(lines).strip().rstrip(";")
+    return found
+
+
+async def connect(url: str, *, read_write: bool) -> asyncpg.Connection[Record]:
+    """Opens one connection; with `read_write` only to a server that takes writes."""
+    attributes = connect_utils.SessionAttribute
+    return await asyncpg.connect(
+        url,
+        timeout=CONNECT_SECONDS,
+        target_session_attrs=attributes.read_write if read_write else attributes.any,
+        server_settings={"application_name": "geoingest"},
+    )
+
+
+async def read_pool(url: str, *, size: int, timeout_seconds: float) -> Pool:
+    """A pool for short reads that opens lazily, so that a server that is away stops nothing."""
+    return await asyncpg.create_pool(
+        url,
+        min_size=0,
+        max_size=size,
+        timeout=CONNECT_SECONDS,
+        command_timeout=timeout_seconds,
+        # The default reset costs a round trip per use; nothing here leaves session state behind.
+        reset=_keep_session,
+        server_settings={"application_name": "geoingest"},
+    )
+
+
+async def _keep_session(_connection: Connection) -> None:
+    return None
+
+
+@contextlib.contextmanager
+def direct(url: str) -> Iterator[DirectConnection]:
+    """A synchronous connection for schema work and commands; DatabaseAwayError when there is none."""
+    try:
+        connection = psycopg.connect(
+            url,
+            autocommit=True,
+            connect_timeout=int(CONNECT_SECONDS),
+            row_factory=psycopg.rows.dict_row,
+            cursor_factory=psycopg.RawCursor,
+            application_name="geoingest",
+        )
+    except psycopg.OperationalError as exc:
+        raise errors.DatabaseAwayError(
+            "the database cannot be reached: start it, or set DATABASE_URL"
+        ) from exc
+    with connection:
+        # Schema work takes as long as it takes; waiting for a lock would block the phones behind it.
+        connection.execute("SET statement_timeout = 0")
+        connection.execute("SET lock_timeout = '5s'")
+        yield connection
+
+
+def is_away(exc: BaseException) -> bool:
+    """True when the connection or the server is gone, so that a new connection may help."""
+    if isinstance(exc, asyncpg.PostgresError):
+        return (exc.sqlstate or "").startswith(_AWAY)
+    return isinstance(
+        exc, OSError | TimeoutError | asyncpg.InterfaceError | asyncpg.InternalClientError
+    )
+
+
+def is_transient(exc: BaseException) -> bool:
+    """True when the same statement may succeed on the same connection."""
+    return isinstance(exc, asyncpg.PostgresError) and (exc.sqlstate or "") in _TRANSIENT
+
+
+def sqlstate(exc: BaseException) -> str:
+    """What may be logged of a driver's error: its text can hold a row."""
+    return getattr(exc, "sqlstate", None) or type(exc).__name__

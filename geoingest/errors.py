@@ -1,0 +1,148 @@
+"""Every error, by whose turn it is.
+
+GeoingestError
+├── CallerError                 4xx: the caller must change something
+│   ├── MalformedBodyError          400  malformed_body
+│   ├── BadQueryError               400  bad_query
+│   ├── UnauthenticatedError        401  unauthenticated
+│   ├── NotFoundError               404  not_found
+│   │   └── NoPositionError             no_position
+│   ├── BodyTimeoutError            408  body_timeout
+│   ├── NotAcceptableError          406  not_acceptable
+│   └── BodyTooLargeError           413  body_too_large
+├── ServiceError                503: our turn; the caller keeps its pings and comes again
+│   ├── OverloadedError             overloaded
+│   ├── ShuttingDownError           shutting_down
+│   ├── StaleCredentialsError       credentials_stale
+│   ├── DatabaseUnavailableError    database_unavailable
+│   └── WriteFailedError            write_failed: the batch did not commit, or we cannot know
+├── SettingsError               exit code 78
+├── DatabaseAwayError           exit code 75
+└── LocalError                  exit code 1: something on this machine is in the way
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class GeoingestError(Exception):
+    """Base class of everything this program raises on purpose."""
+
+    exit_code: ClassVar[int] = 1
+
+
+class HttpError(GeoingestError):
+    """Base class of errors that become an RFC 9457 answer."""
+
+    status: ClassVar[int]
+    reason: ClassVar[str]
+    title: ClassVar[str]
+
+    def __init__(self, detail: str = "") -> None:
+        super().__init__(detail or self.title)
+        self.detail = detail
+
+
+class CallerError(HttpError):
+    """Base class of errors that the caller can mend."""
+
+
+class MalformedBodyError(CallerError):
+    """The body is not JSON at all."""
+
+    status, reason, title = 400, "malformed_body", "The body is not JSON"
+
+
+class BadQueryError(CallerError):
+    """A parameter of the question is missing or out of range."""
+
+    status, reason, title = 400, "bad_query", "A query parameter is not valid"
+
+
+class UnauthenticatedError(CallerError):
+    """The bearer token is missing, unknown or revoked."""
+
+    status, reason, title = 401, "unauthenticated", "A valid bearer token is needed"
+
+
+class NotFoundError(CallerError):
+    """There is no such thing, or the caller may not know that there is."""
+
+    status, reason, title = 404, "not_found", "Not found"
+
+
+class NoPositionError(NotFoundError):
+    """The student is known and visible, and has sent no ping within the detail window."""
+
+    reason, title = "no_position", "No position yet"
+
+
+class NotAcceptableError(CallerError):
+    """None of the media types in Accept is served here."""
+
+    status, reason, title = 406, "not_acceptable", "No such representation"
+
+
+class BodyTimeoutError(CallerError):
+    """The body did not arrive in time."""
+
+    status, reason, title = 408, "body_timeout", "The body did not arrive in time"
+
+
+class BodyTooLargeError(CallerError):
+    """The body holds more bytes or more pings than one request may."""
+
+    status, reason, title = 413, "body_too_large", "The body is too large"
+
+
+class ServiceError(HttpError):
+    """Base class of errors that pass: the caller keeps its pings and tries again."""
+
+    status = 503
+
+
+class OverloadedError(ServiceError):
+    """The queue is full, or its oldest ping has waited too long."""
+
+    reason, title = "overloaded", "Too busy to take more now"
+
+
+class ShuttingDownError(ServiceError):
+    """The process is draining."""
+
+    reason, title = "shutting_down", "Shutting down"
+
+
+class StaleCredentialsError(ServiceError):
+    """The list of tokens is too old to trust, so that nobody can be let in."""
+
+    reason, title = "credentials_stale", "Credentials could not be refreshed"
+
+
+class DatabaseUnavailableError(ServiceError):
+    """No database connection, and none within the time a caller may wait."""
+
+    reason, title = "database_unavailable", "The database is away"
+
+
+class WriteFailedError(ServiceError):
+    """The batch did not commit, or its outcome is unknown: sending again is safe."""
+
+    reason, title = "write_failed", "The pings were not confirmed as stored"
+
+
+class SettingsError(GeoingestError):
+    """A setting is unknown or has a value that cannot be used."""
+
+    exit_code = 78
+
+
+class DatabaseAwayError(GeoingestError):
+    """A command needs the database and cannot reach it."""
+
+    exit_code = 75
+
+
+class LocalError(GeoingestError):
+    """Something on this machine stands in the way of the embedded databases."""

@@ -1,0 +1,192 @@
+"""Bytes of a request become checked pings; what cannot be one is named with its reason."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import msgspec
+import orjson
+
+from geoingest import errors, ping
+
+RAW_BYTES = 1024
+
+_document = msgspec.json.Decoder(ping.PingBody | list[ping.PingBody])
+_line = msgspec.json.Decoder(ping.PingBody)
+# msgspec's own nesting guard is Python's.
+_BROKEN = (msgspec.DecodeError, RecursionError, UnicodeDecodeError)
+
+
+class Rejected(NamedTuple):
+    """A ping that can never be valid, as the device will be told and as quarantine keeps it."""
+
+    position: int
+    reason: ping.Reason
+    raw: bytes
+    device_id: int
+    received_us: int
+
+
+class Ignored(NamedTuple):
+    """An optional field that was nonsense and is stored as NULL."""
+
+    position: int
+    field: str
+
+
+class Decoded(NamedTuple):
+    """One request: received == len(pings) + len(rejected)."""
+
+    received: int
+    pings: list[ping.Ping]
+    rejected: Sequence[Rejected] = ()
+    ignored: Sequence[Ignored] = ()
+
+
+def decode(body: bytes, *, lines: bool, terms: ping.Admission, max_pings: int) -> Decoded:
+    """Decodes an object, an array or (`lines`) NDJSON.
+
+    The fast path takes a body in which every ping is right; anything unusual goes through
+    the slow path, which looks at each ping alone, so that one cannot harm its neighbours.
+    Raises MalformedBodyError when nothing in it is JSON, BodyTooLargeError above max_pings.
+    """
+    try:
+        bodies = _line.decode_lines(body) if lines else _document.decode(body)
+    except _BROKEN:
+        return _salvage(body, lines=lines, terms=terms, max_pings=max_pings)
+    if not isinstance(bodies, list):
+        bodies = [bodies]
+    _check_count(len(bodies), max_pings)
+    pings: list[ping.Ping] = []
+    for one in bodies:
+        admitted = ping.admit(one, terms)
+        if isinstance(admitted, str):
+            return _salvage(body, lines=lines, terms=terms, max_pings=max_pings)
+        pings.append(admitted)
+    return Decoded(len(pings), pings)
+
+
+def _salvage(body: bytes, *, lines: bool, terms: ping.Admission, max_pings: int) -> Decoded:
+    items = _parse_lines(body) if lines else _parse_document(body)
+    _check_count(len(items), max_pings)
+    pings: list[ping.Ping] = []
+    rejected: list[Rejected] = []
+    ignored: list[Ignored] = []
+    for index, item in enumerate(items):
+        admitted, nonsense = _admit_one(item, terms)
+        if isinstance(admitted, str):
+            raw = _raw(item)
+            rejected.append(
+                Rejected(index, admitted, raw, terms.sender.device_id, terms.received_us)
+            )
+            continue
+        pings.append(admitted)
+        ignored += [Ignored(index, field) for field in nonsense]
+    return Decoded(len(items), pings, rejected, ignored)
+
+
+def _check_count(count: int, max_pings: int) -> None:
+    if count > max_pings:
+        raise errors.BodyTooLargeError(f"{count} pings; send at most {max_pings} per request")
+
+
+def _parse_document(body: bytes) -> list[object]:
+    try:
+        document = _parse(body)
+    except ValueError as exc:
+        raise errors.MalformedBodyError from exc
+    return document if isinstance(document, list) else [document]
+
+
+def _parse_lines(body: bytes) -> list[object]:
+    items: list[object] = []
+    readable = False
+    for line in body.splitlines():
+        if not line.strip():
+            continue
+        try:
+            items.append(_parse(line))
+            readable = True
+        except ValueError:
+            # Bytes stand for a line that is no JSON; no parser returns them.
+            items.append(line)
+    if not readable:
+        raise errors.MalformedBodyError
+    return items
+
+
+def _parse(text: bytes) -> object:
+    """Any JSON value; ValueError when it is none. Takes NaN and Infinity, as phones' libraries do."""
+    try:
+        return orjson.loads(text)
+    except orjson.JSONDecodeError:
+        pass
+    try:
+        parsed: object = json.loads(text)
+    except RecursionError as exc:
+        raise ValueError("nested too deep") from exc
+    return parsed
+
+
+def _admit_one(item: object, terms: ping.Admission) -> tuple[ping.Ping | ping.Reason, list[str]]:
+    if not isinstance(item, dict):
+        return "malformed", []
+    reason = _required_reason(item)
+    if reason is not None:
+        return reason, []
+    nonsense = [name for name, kind in ping.OPTIONAL_FIELDS.items() if not _fits(item, name, kind)]
+    kept = {key: value for key, value in item.items() if key not in nonsense}
+    try:
+        body = msgspec.convert(kept, ping.PingBody)
+    except (msgspec.ValidationError, OverflowError):
+        return "malformed", []
+    return ping.admit(body, terms), nonsense
+
+
+def _required_reason(item: dict[str, object]) -> ping.Reason | None:
+    """Why the members that decide are wrong, as exactly as can be said; None when they may be right."""
+    timestamp, latitude, longitude = (
+        item.get(name) for name in ("timestamp", "latitude", "longitude")
+    )
+    if timestamp is None:
+        return "missing_timestamp"
+    if any(_not_finite(value) for value in (timestamp, latitude, longitude)):
+        return "not_finite"
+    if _outside(latitude, 90):
+        return "latitude_out_of_range"
+    if _outside(longitude, 180):
+        return "longitude_out_of_range"
+    return None
+
+
+def _outside(value: object, limit: int) -> bool:
+    return isinstance(value, int | float) and not -limit <= value <= limit
+
+
+def _not_finite(value: object) -> bool:
+    return isinstance(value, float) and not math.isfinite(value)
+
+
+def _fits(item: dict[str, object], name: str, kind: object) -> bool:
+    value = item.get(name)
+    if value is None:
+        return True
+    try:
+        msgspec.convert(value, kind)
+    except (msgspec.ValidationError, OverflowError):
+        return False
+    return not _not_finite(value)
+
+
+def _raw(item: object) -> bytes:
+    """What was sent, cut to what quarantine keeps."""
+    if isinstance(item, bytes):
+        return item[:RAW_BYTES]
+    try:
+        return orjson.dumps(item)[:RAW_BYTES]
+    except orjson.JSONEncodeError:
+        # A lone surrogate or an integer beyond 64 bits: only the standard library writes it.
+        return json.dumps(item).encode()[:RAW_BYTES]

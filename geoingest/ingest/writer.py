@@ -1,0 +1,226 @@
+"""A batch becomes committed rows: COPY, or ON CONFLICT where rows may be stored already.
+
+What happens when a write does not simply commit:
+
+* 23505 unique violation: the same batch again by ON CONFLICT, which counts the duplicates. The next
+  batches go the same way until one holds no duplicate: a refused COPY leaves dead rows behind.
+* The connection is lost, or the write times out: the outcome is unknown, never "not stored". Again by
+  ON CONFLICT on a new connection; if there is none in time, WriteFailedError: the sender comes again
+  and the key makes that safe.
+* A data error: halves, down to the one ping that no column takes; it is quarantined, the rest stored.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import logging
+import struct
+from collections.abc import Awaitable, Callable, Sequence
+
+import asyncpg
+import orjson
+
+from geoingest import db, errors, metrics, ping
+from geoingest.ingest import batcher, decode, rows
+
+log = logging.getLogger(__name__)
+
+# Time for a restarted server to come back before the senders are told to come again.
+RECONNECT_SECONDS = 0.7
+_RECONNECT_PAUSE_SECONDS = 0.1
+_ATTEMPTS = 3
+
+_DATA_ERRORS = (
+    asyncpg.DataError,
+    asyncpg.IntegrityConstraintViolationError,
+    struct.error,
+    OverflowError,
+)
+_copied = metrics.copy_duration.labels("copy")
+_conflicted = metrics.copy_duration.labels("on_conflict")
+_failures = {
+    reason: metrics.copy_failures.labels(reason)
+    for reason in ("connection", "timeout", "transient", "other")
+}
+
+Connect = Callable[[], Awaitable["asyncpg.Connection[db.Record]"]]
+
+
+class Writer:
+    """One lane's connection to the primary."""
+
+    def __init__(self, connect: Connect, *, timeout_seconds: float) -> None:
+        self._connect = connect
+        self._timeout_seconds = timeout_seconds
+        self._connection: asyncpg.Connection[db.Record] | None = None
+        self._expect_duplicates = False
+
+    @property
+    def is_connected(self) -> bool:
+        """False once the connection was lost and could not be renewed in time."""
+        return self._connection is not None
+
+    async def connect(self) -> None:
+        """Opens the connection; raises what the driver raises."""
+        self._connection = await self._connect()
+
+    def close(self) -> None:
+        """Drops the connection without waiting for the server."""
+        if self._connection is not None:
+            self._connection.terminate()
+            self._connection = None
+
+    async def write(self, batch: Sequence[batcher.Submission]) -> batcher.Outcome:
+        """Commits a batch; raises WriteFailedError when that is not certain."""
+        pings = list(itertools.chain.from_iterable(one.decoded.pings for one in batch))
+        rejected = list(itertools.chain.from_iterable(one.decoded.rejected for one in batch))
+        # One row per key, in key order: two writers then wait for each other, never in a circle.
+        unique = {row[:3]: row for row in reversed(pings)}
+        ordered = [unique[key] for key in sorted(unique)]
+        outcome = await self._write_surely(ordered, rejected)
+        if ordered:
+            metrics.copy_last_success.set_to_current_time()
+            oldest_us = min(row.timestamp_us for row in ordered)
+            metrics.ping_age.observe(max(0, ordered[0].received_us - oldest_us) / 1e6)
+        if outcome.stored is None and len(unique) < len(pings):
+            return batcher.Outcome(set(unique), outcome.unstorable)
+        return outcome
+
+    async def _write_surely(
+        self, pings: Sequence[ping.Ping], rejected: Sequence[decode.Rejected]
+    ) -> batcher.Outcome:
+        """Tries again as long as that can help, then tells the senders to."""
+        may_exist = self._expect_duplicates
+        for _ in range(_ATTEMPTS):
+            try:
+                async with asyncio.timeout(self._timeout_seconds):
+                    return await self._write_once(pings, rejected, may_exist=may_exist)
+            except asyncpg.UniqueViolationError:
+                pass
+            except _DATA_ERRORS as exc:
+                if _lacks_partition(exc):
+                    log.warning("no partition for a ping's month; run: geoingest migrate")
+                    raise errors.WriteFailedError from exc
+                return await self._write_halves(pings, rejected, exc)
+            except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError) as exc:
+                _count_failure(exc)
+                if not db.is_transient(exc):
+                    await self._reconnect(exc)
+            may_exist = True
+        raise errors.WriteFailedError
+
+    async def _write_once(
+        self, pings: Sequence[ping.Ping], rejected: Sequence[decode.Rejected], *, may_exist: bool
+    ) -> batcher.Outcome:
+        connection = self._connection
+        if connection is None:
+            raise errors.WriteFailedError
+        if not rejected:
+            return await self._write_pings(connection, pings, may_exist=may_exist)
+        # By hand: the driver's own block would wait for a ROLLBACK that a stopped server never answers.
+        await connection.execute("BEGIN")
+        try:
+            await connection.execute(db.queries()["quarantine_pings"], *_quarantine(rejected))
+            outcome = batcher.Outcome()
+            if pings:
+                outcome = await self._write_pings(connection, pings, may_exist=may_exist)
+        except asyncpg.PostgresError:
+            await connection.execute("ROLLBACK")
+            raise
+        await connection.execute("COMMIT")
+        return outcome
+
+    async def _write_pings(
+        self,
+        connection: asyncpg.Connection[db.Record],
+        pings: Sequence[ping.Ping],
+        *,
+        may_exist: bool,
+    ) -> batcher.Outcome:
+        if may_exist:
+            with _conflicted.time():
+                inserted = await connection.fetch(db.queries()["insert_pings"], *rows.arrays(pings))
+            stored = {(one[0], ping.unix_us(one[1]), one[2]) for one in inserted}
+            self._expect_duplicates = len(stored) < len(pings)
+            return batcher.Outcome(stored)
+        # A memoryview, because the driver takes bytes for a file name.
+        source = memoryview(rows.copy_bytes(pings))
+        with _copied.time():
+            await connection.copy_to_table(
+                "geolocation_data",
+                source=source,  # type: ignore[arg-type]  # documented, not in the stubs
+                columns=rows.COLUMNS,
+                format="binary",
+            )
+        return batcher.Outcome()
+
+    async def _write_halves(
+        self,
+        pings: Sequence[ping.Ping],
+        rejected: Sequence[decode.Rejected],
+        exc: Exception,
+    ) -> batcher.Outcome:
+        if len(pings) == 1:
+            log.warning("ping no column takes", extra={"reason": db.sqlstate(exc)})
+            await self._write_surely([], [*rejected, _unstorable(pings[0])])
+            return batcher.Outcome(set(), frozenset([pings[0][:3]]))
+        if not pings:
+            raise errors.WriteFailedError from exc
+        middle = len(pings) // 2
+        first = await self._write_surely(pings[:middle], rejected)
+        second = await self._write_surely(pings[middle:], [])
+        return batcher.Outcome(
+            _stored(first, pings[:middle]) | _stored(second, pings[middle:]),
+            first.unstorable | second.unstorable,
+        )
+
+    async def _reconnect(self, cause: Exception) -> None:
+        """A new connection within RECONNECT_SECONDS, or WriteFailedError."""
+        self.close()
+        try:
+            async with asyncio.timeout(RECONNECT_SECONDS):
+                while self._connection is None:
+                    try:
+                        await self.connect()
+                    except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as exc:
+                        log.debug("no connection", extra={"reason": db.sqlstate(exc)})
+                        await asyncio.sleep(_RECONNECT_PAUSE_SECONDS)
+        except TimeoutError:
+            raise errors.WriteFailedError from cause
+
+
+def _lacks_partition(exc: Exception) -> bool:
+    """Our fault, not the ping's: a CHECK that is no constraint of the table."""
+    return isinstance(exc, asyncpg.CheckViolationError) and not exc.constraint_name
+
+
+def _count_failure(exc: Exception) -> None:
+    if isinstance(exc, TimeoutError):
+        reason = "timeout"
+    elif db.is_transient(exc):
+        reason = "transient"
+    elif db.is_away(exc):
+        reason = "connection"
+    else:
+        reason = "other"
+    _failures[reason].inc()
+    log.warning("batch not confirmed", extra={"reason": reason, "code": db.sqlstate(exc)})
+
+
+def _stored(outcome: batcher.Outcome, pings: Sequence[ping.Ping]) -> set[ping.Key]:
+    return {row[:3] for row in pings} if outcome.stored is None else outcome.stored
+
+
+def _unstorable(row: ping.Ping) -> decode.Rejected:
+    raw = orjson.dumps(row._asdict())[: decode.RAW_BYTES]
+    return decode.Rejected(0, "unstorable", raw, row.device_id, row.received_us)
+
+
+def _quarantine(rejected: Sequence[decode.Rejected]) -> tuple[list[object], ...]:
+    return (
+        [ping.instant(one.received_us) for one in rejected],
+        [one.device_id for one in rejected],
+        [one.reason for one in rejected],
+        [one.raw for one in rejected],
+    )

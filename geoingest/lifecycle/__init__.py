@@ -1,0 +1,3 @@
+"""What happens to the schema and its rows as they age."""
+
+from __future__ import annotations

@@ -1,0 +1,82 @@
+"""The periodic jobs: months ahead, quarantine; one process at a time does them."""
+
+from __future__ import annotations
+
+import datetime
+import logging
+import threading
+import time
+from collections.abc import Callable
+
+import psycopg
+
+from geoingest import config, db, errors, metrics
+from geoingest.lifecycle import locks, partitions, quarantine
+
+log = logging.getLogger(__name__)
+
+# Months ahead leave weeks of slack; an hour only keeps a restart from mattering.
+INTERVAL_SECONDS = 3600.0
+RETRY_SECONDS = 30.0
+_SCHEMA_PATIENCE_SECONDS = 60.0
+
+Job = Callable[[db.DirectConnection, config.Config, datetime.datetime], object]
+
+
+def _partitions(
+    connection: db.DirectConnection, settings: config.Config, now: datetime.datetime
+) -> list[str]:
+    with locks.hold(connection, locks.SCHEMA, patience_seconds=_SCHEMA_PATIENCE_SECONDS):
+        return partitions.ensure(connection, detail_days=settings.detail_days, now=now)
+
+
+def _quarantine(
+    connection: db.DirectConnection, settings: config.Config, now: datetime.datetime
+) -> int:
+    return quarantine.expire(connection, rejected_days=settings.rejected_days, now=now)
+
+
+JOBS: dict[str, Job] = {"partitions": _partitions, "quarantine": _quarantine}
+
+
+def run(settings: config.Config, stop: threading.Event) -> None:
+    """Runs all jobs now and every hour until `stop` is set; a failure is tried again soon."""
+    while not stop.is_set():
+        ok = run_once(settings, now=datetime.datetime.now(datetime.UTC))
+        stop.wait(INTERVAL_SECONDS if ok else RETRY_SECONDS)
+
+
+def run_once(settings: config.Config, *, now: datetime.datetime) -> bool:
+    """One round under the jobs' lock; True when every job succeeded or another process is at it."""
+    try:
+        with (
+            db.direct(settings.database_direct_url or settings.database_url) as connection,
+            locks.hold(connection, locks.JOBS, patience_seconds=0),
+        ):
+            outcomes = [_run_job(name, connection, settings, now) for name in JOBS]
+    except locks.LockedError:
+        for name in JOBS:
+            metrics.job_runs.labels(name, "skipped").inc()
+        return True
+    except (errors.DatabaseAwayError, psycopg.Error) as exc:
+        log.warning("jobs not run", extra={"reason": db.sqlstate(exc)})
+        return False
+    return all(outcomes)
+
+
+def _run_job(
+    name: str, connection: db.DirectConnection, settings: config.Config, now: datetime.datetime
+) -> bool:
+    started = time.perf_counter()
+    try:
+        result = JOBS[name](connection, settings, now)
+    except psycopg.Error as exc:
+        metrics.job_runs.labels(name, "failed").inc()
+        log.warning("job failed", extra={"job": name, "reason": db.sqlstate(exc)})
+        return False
+    metrics.job_runs.labels(name, "ok").inc()
+    metrics.job_duration.labels(name).set(time.perf_counter() - started)
+    metrics.job_last_success.labels(name).set_to_current_time()
+    if result:
+        log.info("job done", extra={"job": name, "result": result})
+    return True

@@ -1,0 +1,50 @@
+"""The schema moves forward: plain SQL files of sql/migrations, applied by yoyo under our own lock.
+
+yoyo's lock is a row, which a killed process leaves behind. Ours is the database's and dies with its
+connection; whoever holds it may therefore remove a row that is still there.
+"""
+
+from __future__ import annotations
+
+import datetime
+import logging
+import urllib.parse
+
+import yoyo
+
+from geoingest import config, db
+from geoingest.lifecycle import locks, partitions
+
+log = logging.getLogger(__name__)
+
+_PATIENCE_SECONDS = 120.0
+
+
+def run(url: str, *, detail_days: int, now: datetime.datetime) -> list[str]:
+    """Applies what is missing and makes the months of the detail window; the names of what was new."""
+    with (
+        db.direct(url) as connection,
+        locks.hold(connection, locks.SCHEMA, patience_seconds=_PATIENCE_SECONDS),
+    ):
+        applied = _apply(url)
+        made = partitions.ensure(connection, detail_days=detail_days, now=now)
+    return applied + made
+
+
+def _apply(url: str) -> list[str]:
+    migrations = yoyo.read_migrations(str(config.sql_folder() / "migrations"))
+    backend = yoyo.get_backend(_yoyo_url(url))
+    try:
+        backend.break_lock()
+        with backend.lock():
+            missing = backend.to_apply(migrations)
+            backend.apply_migrations(missing)
+    finally:
+        backend.connection.close()
+    return [migration.id for migration in missing]
+
+
+def _yoyo_url(url: str) -> str:
+    """The same address with the name of the driver that yoyo is to use."""
+    parts = urllib.parse.urlsplit(url)
+    return urllib.parse.urlunsplit(parts._replace(scheme="postgresql+psycopg"))

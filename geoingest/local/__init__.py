@@ -1,0 +1,3 @@
+"""Everything on one machine: embedded databases and simulated phones."""
+
+from __future__ import annotations

@@ -1,0 +1,110 @@
+"""Every metric of the service: names, labels and buckets are the catalogue."""
+
+from __future__ import annotations
+
+import platform
+import time
+from collections.abc import Callable
+
+from prometheus_client import REGISTRY, Counter, Gauge, Histogram
+
+import geoingest
+
+# One edge exactly on each promise (0.05 s), so that the share below it needs no interpolation.
+_PERSON = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
+_INSIDE = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5)
+_COUNT = (1, 10, 50, 100, 250, 500, 1000, 2500, 5000, 10000)
+_AGE = (1, 5, 15, 60, 300, 900, 3600, 21600, 86400, 259200, 604800)
+
+http_requests = Counter("geoingest_http_requests", "Responses sent.", ["method", "route", "code"])
+http_request_duration = Histogram(
+    "geoingest_http_request_duration_seconds",
+    "From the headers to the finished answer.",
+    ["method", "route"],
+    buckets=_PERSON,
+)
+http_requests_in_flight = Gauge("geoingest_http_requests_in_flight", "Requests being answered now.")
+auth_failures = Counter("geoingest_auth_failures", "Callers turned away.", ["reason"])
+
+pings_received = Counter("geoingest_pings_received", "Pings decoded from an authenticated request.")
+pings_rejected = Counter("geoingest_pings_rejected", "Pings that can never be valid.", ["reason"])
+pings_ignored_fields = Counter(
+    "geoingest_ping_fields_ignored", "Optional fields stored as NULL because they were nonsense."
+)
+pings_refused = Counter(
+    "geoingest_pings_refused", "Pings not taken now; the device keeps them.", ["reason"]
+)
+pings_stored = Counter("geoingest_pings_stored", "New rows committed.")
+pings_duplicate = Counter("geoingest_pings_duplicate", "Pings whose row was there already.")
+pings_failed = Counter(
+    "geoingest_pings_failed", "Pings whose batch was not confirmed; answered 503.", ["reason"]
+)
+ping_age = Histogram(
+    "geoingest_ping_age_seconds",
+    "Received minus device clock, observed per batch for its oldest ping.",
+    buckets=_AGE,
+)
+queue_pings = Gauge("geoingest_queue_pings", "Pings in memory, not yet committed.")
+queue_limit_pings = Gauge("geoingest_queue_limit_pings", "The configured limit of the queue.")
+queue_wait = Histogram(
+    "geoingest_queue_wait_seconds",
+    "From the oldest request of a batch until its write begins.",
+    buckets=_INSIDE,
+)
+batches_flushed = Counter(
+    "geoingest_batches_flushed",
+    "Batches that left the queue: the writer was free, or the batch was full.",
+    ["trigger"],
+)
+batch_pings = Histogram("geoingest_batch_pings", "Pings per batch.", buckets=_COUNT)
+copy_duration = Histogram(
+    "geoingest_copy_duration_seconds",
+    "From BEGIN to COMMIT of one batch, success only.",
+    ["path"],
+    buckets=_INSIDE,
+)
+copy_failures = Counter("geoingest_copy_failures", "Batches that did not commit.", ["reason"])
+copy_last_success = Gauge(
+    "geoingest_copy_last_success_timestamp_seconds", "When a batch last committed."
+)
+
+pool_connections = Gauge("geoingest_pool_connections", "Read connections.", ["server", "state"])
+pool_limit_connections = Gauge(
+    "geoingest_pool_limit_connections", "The most read connections.", ["server"]
+)
+writer_connections = Gauge("geoingest_writer_connections", "Writers connected to the primary.")
+replica_lag = Gauge(
+    "geoingest_replica_lag_seconds",
+    "Age of the oldest position of the primary that the replica has not replayed.",
+)
+replica_in_use = Gauge(
+    "geoingest_replica_in_use", "1 while reads go to the replica, 0 while the primary answers."
+)
+reads = Counter("geoingest_reads", "Read queries answered.", ["source"])
+track_query_duration = Histogram(
+    "geoingest_track_query_duration_seconds", "One read query, rows fetched.", buckets=_PERSON
+)
+track_points = Histogram("geoingest_track_points", "Points returned by one track.", buckets=_COUNT)
+
+job_runs = Counter("geoingest_job_runs", "Runs of the periodic jobs.", ["job", "outcome"])
+job_duration = Gauge("geoingest_job_duration_seconds", "Length of the last run.", ["job"])
+job_last_success = Gauge(
+    "geoingest_job_last_success_timestamp_seconds", "When a run last succeeded.", ["job"]
+)
+partitions_ahead = Gauge("geoingest_partitions_ahead", "Months that exist after the current one.")
+
+build_info = Gauge("geoingest_build_info", "Always 1.", ["version", "python"])
+build_info.labels(geoingest.__version__, platform.python_version()).set(1)
+
+
+def watch(gauge: Gauge, read: Callable[[], float]) -> None:
+    """Lets a gauge read its value at each scrape instead of being set on each change."""
+    gauge.set_function(read)
+
+
+def now() -> float:
+    """Unix seconds, for timestamps in gauges."""
+    return time.time()
+
+
+__all__ = ["REGISTRY"]

@@ -1,0 +1,3 @@
+"""What an operator asks of a running service."""
+
+from __future__ import annotations

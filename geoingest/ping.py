@@ -1,0 +1,156 @@
+"""A ping: what a device sends, what is stored, and why one may be rejected."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Container
+from typing import Annotated, Literal, NamedTuple, TypeAlias, get_args
+
+import msgspec
+from msgspec import Meta
+
+EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
+# Numbers at or above are milliseconds: as seconds this is the year 5138, as milliseconds 1973.
+MILLISECONDS_FROM = 1e11
+
+Reason: TypeAlias = Literal[
+    "malformed",
+    "missing_timestamp",
+    "latitude_out_of_range",
+    "longitude_out_of_range",
+    "not_finite",
+    "too_old",
+    "in_future",
+    "unknown_student",
+    "unstorable",
+]
+REASONS: tuple[Reason, ...] = get_args(Reason)
+
+Timestamp: TypeAlias = Annotated[
+    datetime.datetime,
+    Meta(tz=True, description="RFC 3339 with an offset, or unix seconds or milliseconds"),
+]
+StudentId: TypeAlias = Annotated[int, Meta(ge=1, le=2**63 - 1)]
+Latitude: TypeAlias = Annotated[float, Meta(ge=-90, le=90, description="degrees, WGS 84")]
+Longitude: TypeAlias = Annotated[float, Meta(ge=-180, le=180, description="degrees, WGS 84")]
+Accuracy: TypeAlias = Annotated[float, Meta(ge=0, le=1e7, description="radius in metres")]
+Altitude: TypeAlias = Annotated[float, Meta(ge=-1e5, le=1e6, description="metres")]
+Speed: TypeAlias = Annotated[float, Meta(ge=0, le=1e5, description="metres per second")]
+Course: TypeAlias = Annotated[float, Meta(ge=0, le=360, description="degrees from true north")]
+Battery: TypeAlias = Annotated[float, Meta(ge=0, le=100, description="percent")]
+
+
+class PingBody(msgspec.Struct, gc=False):
+    """One ping as a device sends it; unknown members are ignored."""
+
+    timestamp: Timestamp | int | float
+    latitude: Latitude
+    longitude: Longitude
+    accuracy: Accuracy | None = None
+    altitude: Altitude | None = None
+    speed: Speed | None = None
+    course: Course | None = None
+    battery: Battery | None = None
+    student_id: (
+        Annotated[
+            StudentId,
+            Meta(description="needed from a gateway; a student's own device may leave it out"),
+        ]
+        | None
+    ) = None
+
+
+# Nonsense in one of these costs its value, not the position.
+OPTIONAL_FIELDS = {
+    "accuracy": Accuracy,
+    "altitude": Altitude,
+    "speed": Speed,
+    "course": Course,
+    "battery": Battery,
+}
+
+
+class Ping(NamedTuple):
+    """One checked row of geolocation_data, in the order of its columns.
+
+    Instants are unix microseconds; the first three members are the key.
+    """
+
+    student_id: int
+    timestamp_us: int
+    device_id: int
+    latitude: float
+    longitude: float
+    accuracy: float | None
+    altitude: float | None
+    speed: float | None
+    course: float | None
+    battery: int | None
+    received_us: int
+
+
+Key: TypeAlias = tuple[int, int, int]
+
+
+class Sender(NamedTuple):
+    """Who posts: a student's own device, or (student_id None) a gateway that names students."""
+
+    device_id: int
+    student_id: int | None
+
+
+class Admission(NamedTuple):
+    """The bounds within which pings are taken at this moment."""
+
+    sender: Sender
+    students: Container[int]
+    received_us: int
+    oldest_us: int
+    newest_us: int
+
+
+def admit(body: PingBody, terms: Admission) -> Ping | Reason:
+    """Decides on one decoded ping: the row to store, or why never."""
+    timestamp_us = unix_us(body.timestamp)
+    if timestamp_us < terms.oldest_us:
+        return "too_old"
+    if timestamp_us > terms.newest_us:
+        return "in_future"
+    device_id, student_id = terms.sender
+    named = body.student_id
+    if student_id is None:
+        if named is None or named not in terms.students:
+            return "unknown_student"
+        student_id = named
+    elif named is not None and named != student_id:
+        return "unknown_student"
+    battery = body.battery
+    return Ping(
+        student_id,
+        timestamp_us,
+        device_id,
+        body.latitude,
+        body.longitude,
+        body.accuracy,
+        body.altitude,
+        body.speed,
+        body.course,
+        None if battery is None else round(battery),
+        terms.received_us,
+    )
+
+
+def unix_us(timestamp: datetime.datetime | float) -> int:
+    """Unix microseconds of an aware instant, or of a number of seconds or milliseconds."""
+    if isinstance(timestamp, datetime.datetime):
+        since = timestamp - EPOCH
+        return (since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds
+    if -MILLISECONDS_FROM < timestamp < MILLISECONDS_FROM:
+        return round(timestamp * 1_000_000)
+    # Clipped only to keep a float from overflowing: far outside of any window either way.
+    return round(max(-1e18, min(1e18, timestamp)) * 1_000)
+
+
+def instant(timestamp_us: int) -> datetime.datetime:
+    """The aware UTC datetime of unix microseconds."""
+    return EPOCH + datetime.timedelta(microseconds=timestamp_us)

@@ -1,0 +1,174 @@
+"""Reads go to the replica while its lag is within bounds, else to the primary, capped.
+
+Leaving the replica is quick: lag over the limit, replay paused, three probes or one query failed.
+Coming back needs ten seconds of health, so that a replica on the edge does not flap.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import datetime
+import logging
+import time
+from collections.abc import Awaitable, Callable
+from typing import Generic, Literal, NamedTuple, TypeAlias, TypeVar
+
+import asyncpg
+
+from geoingest import db, errors, metrics
+from geoingest.tracking import lag
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+Source: TypeAlias = Literal["replica", "primary"]
+Query: TypeAlias = Callable[["db.Connection"], Awaitable[T]]
+
+PROBE_SECONDS = 0.25
+HEALTHY_SECONDS = 10.0
+HEALTHY_LAG_SECONDS = 1.0
+MOST_FALLBACKS = 10
+_PROBE_TIMEOUT_SECONDS = 1.0
+_FAILED_PROBES = 3
+# A replica that hangs must leave time for the primary to answer.
+_REPLICA_PATIENCE_SECONDS = 2.0
+_FALLBACK_WAIT_SECONDS = 1.0
+# Replay cancelled the query: the same question will do on the primary.
+_CONFLICTS = ("40001", "57014")
+_DRIVER_ERRORS = (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError)
+_reads: dict[Source, Callable[[], None]] = {
+    "replica": metrics.reads.labels("replica").inc,
+    "primary": metrics.reads.labels("primary").inc,
+}
+
+
+class Answer(NamedTuple, Generic[T]):
+    """A read's result with what bounds its age: complete up to `as_of`, from `source`."""
+
+    result: T
+    as_of: datetime.datetime
+    source: Source
+
+
+class Replica:
+    """Decides where a read goes; without a replica pool everything goes to the primary."""
+
+    def __init__(
+        self, primary: db.Pool, replica: db.Pool | None, *, max_lag_seconds: float
+    ) -> None:
+        self._primary = primary
+        self._replica = replica
+        self._max_lag_seconds = max_lag_seconds
+        self._ring = lag.Ring()
+        self._in_use = False
+        self._failed_probes = 0
+        # Long ago, so that a healthy replica is used from the first probe on.
+        self._unwell_at = float("-inf")
+        self._fallbacks = asyncio.Semaphore(MOST_FALLBACKS)
+
+    @property
+    def in_use(self) -> bool:
+        """True while reads go to the replica."""
+        return self._in_use
+
+    @property
+    def lag_seconds(self) -> float:
+        """How far the replica is behind, as far as is known."""
+        return self._ring.lag_seconds(time.monotonic())
+
+    async def ask(self, query: Query[T]) -> Answer[T]:
+        """Runs a read; raises OverloadedError or DatabaseUnavailableError, and what `query` raises of ours."""
+        as_of = self._ring.complete_up_to
+        if self._replica is not None and self._in_use and as_of is not None:
+            try:
+                async with asyncio.timeout(_REPLICA_PATIENCE_SECONDS):
+                    return await self._run(self._replica, query, as_of, "replica")
+            except _DRIVER_ERRORS as exc:
+                if db.is_away(exc):
+                    self._leave("query failed")
+                elif db.sqlstate(exc) not in _CONFLICTS:
+                    raise
+        return await self._ask_primary(query)
+
+    async def _ask_primary(self, query: Query[T]) -> Answer[T]:
+        try:
+            async with asyncio.timeout(_FALLBACK_WAIT_SECONDS):
+                await self._fallbacks.acquire()
+        except TimeoutError as exc:
+            raise errors.OverloadedError from exc
+        try:
+            return await self._run(self._primary, query, _utc_now(), "primary")
+        except _DRIVER_ERRORS as exc:
+            if db.is_away(exc) or db.sqlstate(exc) in _CONFLICTS:
+                raise errors.DatabaseUnavailableError from exc
+            raise
+        finally:
+            self._fallbacks.release()
+
+    async def _run(
+        self, pool: db.Pool, query: Query[T], as_of: datetime.datetime, source: Source
+    ) -> Answer[T]:
+        async with pool.acquire() as connection:
+            result = await query(connection)
+        _reads[source]()
+        return Answer(result, as_of, source)
+
+    async def run(self) -> None:
+        """Probes for as long as the process lives; ends only when cancelled."""
+        if self._replica is None:
+            return
+        while True:
+            await self.probe()
+            await asyncio.sleep(PROBE_SECONDS)
+
+    async def probe(self) -> None:
+        """One look at both servers, and the decision that follows from it."""
+        await self._sample_primary()
+        failure = await self._sample_replica()
+        now = time.monotonic()
+        behind_seconds = self._ring.lag_seconds(now)
+        if failure is None and behind_seconds > self._max_lag_seconds:
+            failure = "lag"
+        if failure is not None:
+            self._leave(failure)
+        elif behind_seconds > min(HEALTHY_LAG_SECONDS, self._max_lag_seconds):
+            self._unwell_at = now
+        elif not self._in_use and now - self._unwell_at >= HEALTHY_SECONDS:
+            self._in_use = True
+            log.info("reads go to the replica")
+
+    async def _sample_primary(self) -> None:
+        seen_seconds, taken_at = time.monotonic(), _utc_now()
+        try:
+            async with asyncio.timeout(_PROBE_TIMEOUT_SECONDS):
+                position = await self._primary.fetchval(db.queries()["primary_position"])
+        except _DRIVER_ERRORS:
+            # A primary that is away commits nothing: the last sample still bounds the answer.
+            return
+        self._ring.add(lag.Sample(position, seen_seconds, taken_at))
+
+    async def _sample_replica(self) -> str | None:
+        """Why the replica may not be asked; None when it may."""
+        assert self._replica is not None  # noqa: S101  # run() ends without one
+        try:
+            async with asyncio.timeout(_PROBE_TIMEOUT_SECONDS):
+                (row,) = await self._replica.fetch(db.queries()["replica_position"])
+        except _DRIVER_ERRORS:
+            self._failed_probes += 1
+            return "away" if self._failed_probes >= _FAILED_PROBES else None
+        self._failed_probes = 0
+        if not row["in_recovery"]:
+            self._ring.clear()
+            return "promoted"
+        self._ring.replayed(row["replayed_bytes"])
+        return "paused" if row["paused"] else None
+
+    def _leave(self, reason: str) -> None:
+        self._unwell_at = time.monotonic()
+        if self._in_use:
+            self._in_use = False
+            log.warning("reads go to the primary", extra={"reason": reason})
+
+
+def _utc_now() -> datetime.datetime:
+    return datetime.datetime.now(datetime.UTC)

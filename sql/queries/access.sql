@@ -1,0 +1,84 @@
+-- name: current_snapshot
+-- credentials.Credentials.refresh, on the primary; no table.
+SELECT
+    pg_snapshot_xmin(pg_current_snapshot())::text AS oldest_running,
+    pg_snapshot_xmax(pg_current_snapshot())::text AS next_unassigned;
+
+-- name: devices_all
+-- credentials.Credentials.refresh, on the primary, once at start; whole table.
+SELECT
+    device_id,
+    student_id,
+    token_digest
+FROM devices
+WHERE revoked_at IS NULL;
+
+-- name: devices_changed
+-- credentials.Credentials.refresh, on the primary, each second; idx_devices_changed.
+-- Every transaction below $1 had ended before the last poll, so no row is missed however late it commits;
+-- stamps at or above $2 come from before a dump and restore.
+SELECT
+    device_id,
+    student_id,
+    token_digest,
+    revoked_at IS NOT NULL AS revoked
+FROM devices
+WHERE
+    changed_in >= $1::text::xid8
+    AND changed_in < $2::text::xid8;
+
+-- name: students_all
+-- credentials.Credentials.refresh, on the primary, once at start; whole table.
+SELECT student_id
+FROM students;
+
+-- name: students_changed
+-- credentials.Credentials.refresh, on the primary, each second; idx_students_changed.
+SELECT student_id
+FROM students
+WHERE
+    changed_in >= $1::text::xid8
+    AND changed_in < $2::text::xid8;
+
+-- name: viewer_by_token
+-- viewers.find, on the replica or the primary; device_token_is_unique's twin viewer_token_is_unique.
+SELECT
+    viewer_id,
+    sees_all
+FROM viewers
+WHERE
+    token_digest = $1
+    AND revoked_at IS NULL;
+
+-- name: viewer_may_see
+-- viewers.may_see, on the replica or the primary; guardianships_pkey, students_pkey.
+SELECT exists(
+    SELECT
+    FROM students AS student
+    WHERE
+        student.student_id = $2
+        AND (
+            $3::boolean
+            OR EXISTS (
+                SELECT
+                FROM guardianships AS guardianship
+                WHERE
+                    guardianship.viewer_id = $1
+                    AND guardianship.student_id = student.student_id
+            )
+        )
+) AS allowed;
+
+-- name: viewer_students
+-- viewers.students, on the replica or the primary; guardianships_pkey, students_pkey.
+SELECT student.student_id
+FROM students AS student
+WHERE
+    ($2::boolean OR student.student_id IN (
+        SELECT guardianship.student_id
+        FROM guardianships AS guardianship
+        WHERE guardianship.viewer_id = $1
+    ))
+    AND ($3::bigint[] IS NULL OR student.student_id = any($3))
+ORDER BY student.student_id
+LIMIT $4;

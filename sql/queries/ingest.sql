@@ -1,0 +1,84 @@
+-- name: insert_pings
+-- writer.Writer.write, on the primary, for batches that may hold rows already stored; idx_geolocation_student_timestamp decides.
+INSERT INTO geolocation_data (
+    student_id,
+    "timestamp",
+    device_id,
+    latitude,
+    longitude,
+    accuracy,
+    altitude,
+    speed,
+    course,
+    battery,
+    received_at
+)
+SELECT
+    student_id,
+    "timestamp",
+    device_id,
+    latitude,
+    longitude,
+    accuracy,
+    altitude,
+    speed,
+    course,
+    battery,
+    received_at
+FROM
+    unnest(
+        $1::bigint[],
+        $2::timestamptz[],
+        $3::integer[],
+        $4::double precision[],
+        $5::double precision[],
+        $6::real[],
+        $7::real[],
+        $8::real[],
+        $9::real[],
+        $10::smallint[],
+        $11::timestamptz[]
+    )
+        AS ping (
+            student_id,
+            "timestamp",
+            device_id,
+            latitude,
+            longitude,
+            accuracy,
+            altitude,
+            speed,
+            course,
+            battery,
+            received_at
+        )
+ON CONFLICT (student_id, "timestamp", device_id) DO NOTHING
+RETURNING
+    student_id,
+    "timestamp",
+    device_id;
+
+-- name: quarantine_pings
+-- writer.Writer.write, on the primary, in the transaction of the batch that the rejected pings came with.
+INSERT INTO rejected_pings (
+    received_at,
+    device_id,
+    reason,
+    raw
+)
+SELECT
+    received_at,
+    device_id,
+    reason,
+    raw
+FROM unnest(
+    $1::timestamptz[],
+    $2::integer[],
+    $3::text[],
+    $4::bytea[]
+) AS rejected (
+    received_at,
+    device_id,
+    reason,
+    raw
+);

@@ -1,0 +1,27 @@
+-- name: try_lock
+-- migrations.run and jobs.run_once, on the primary, direct connection. Polled, never waited for:
+-- a waiting session would deadlock with CREATE INDEX CONCURRENTLY.
+SELECT pg_try_advisory_lock($1) AS held;
+
+-- name: unlock
+-- migrations.run and jobs.run_once, on the primary, direct connection.
+SELECT pg_advisory_unlock($1);
+
+-- name: list_partitions
+-- partitions.ensure, on the primary. Catalog only; small.
+SELECT child.relname AS partition_name
+FROM pg_inherits AS inheritance
+INNER JOIN pg_class AS child ON inheritance.inhrelid = child.oid
+WHERE inheritance.inhparent = 'geolocation_data'::regclass
+ORDER BY child.relname;
+
+-- name: delete_expired_rejections
+-- quarantine.expire, on the primary, in pieces so that no statement runs long; idx_rejected_pings_received.
+DELETE FROM rejected_pings
+WHERE rejected_id IN (
+    SELECT rejected_id
+    FROM rejected_pings
+    WHERE received_at < $1
+    ORDER BY received_at
+    LIMIT $2
+);

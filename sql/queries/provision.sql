@@ -1,0 +1,69 @@
+-- name: reserve_ids
+-- provision.bulk, on the primary: as many numbers of an identity column as rows will be copied in.
+SELECT nextval(pg_get_serial_sequence($1, $2)) AS id
+FROM generate_series(1, $3::integer);
+
+-- name: add_device
+-- provision.add_device, on the primary. $1 NULL: a gateway.
+INSERT INTO devices (
+    student_id,
+    token_digest
+) VALUES (
+    $1,
+    $2
+)
+RETURNING device_id;
+
+-- name: add_student
+-- provision.add_device, on the primary: a student whose number the school platform chose.
+INSERT INTO students (student_id) VALUES ($1)
+ON CONFLICT DO NOTHING;
+
+-- name: revoke_device
+-- provision.revoke_device, on the primary; devices_pkey.
+UPDATE devices
+SET revoked_at = coalesce(revoked_at, now())
+WHERE device_id = $1
+RETURNING device_id;
+
+-- name: add_viewer
+-- provision.add_viewer, on the primary.
+INSERT INTO viewers (
+    token_digest,
+    sees_all
+) VALUES (
+    $1,
+    $2
+)
+RETURNING viewer_id;
+
+-- name: add_guardianships
+-- provision.add_viewer, on the primary; the foreign key names a student that is not there.
+INSERT INTO guardianships (
+    viewer_id,
+    student_id
+)
+SELECT
+    $1,
+    student_id
+FROM unnest($2::bigint[]) AS wanted (student_id);
+
+-- name: unknown_students
+-- provision.add_viewer, on the primary; students_pkey.
+SELECT wanted.student_id
+FROM unnest($1::bigint[]) AS wanted (student_id)
+WHERE
+    NOT EXISTS (
+        SELECT
+        FROM students AS student
+        WHERE student.student_id = wanted.student_id
+    )
+ORDER BY wanted.student_id;
+
+-- name: live_devices
+-- provision.still_live, on the primary; device_token_is_unique.
+SELECT device_id
+FROM devices
+WHERE
+    token_digest = any($1)
+    AND revoked_at IS NULL;
