@@ -227,7 +227,7 @@ def viewer_add(settings: config.Config, students: str) -> None:
 @_leash
 @click.pass_obj
 def simulate_command(
-    settings: config.Config, devices: int, on_leash: bool, **plan: Any
+    settings: config.Config, /, devices: int, on_leash: bool, **plan: Any
 ) -> None:  # click's options
     """Post pings as phones do: keep-alive, patience on 503; walks, or real trips with --trace."""
     if plan["fast"] and plan["trace"] is None:

@@ -1,0 +1,164 @@
+"""One embedded primary with its replica per run; a database of its own for each test."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import datetime
+import itertools
+import os
+import pathlib
+import secrets
+import tempfile
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from typing import NamedTuple
+
+import psycopg
+import pytest
+from aiohttp.test_utils import TestClient, TestServer
+from psycopg import sql
+
+from geoingest import app, config, db
+from geoingest.access import provision
+from geoingest.lifecycle import migrations
+from geoingest.local import cluster
+
+# Debian's PostgreSQL, where the run is to use it instead of the wheel's: see .ci/run.
+POSTGRES_BIN = os.environ.get("TEST_POSTGRES_BIN")
+TEMPLATE = "geoingest_template"
+SERVER_SETTINGS = {
+    "shared_buffers": "128MB",
+    "max_connections": "200",
+    "max_wal_size": "1GB",
+    "fsync": "on",
+    "synchronous_commit": "on",
+    "hot_standby_feedback": "on",
+    "log_error_verbosity": "terse",
+    "log_min_error_statement": "panic",
+}
+
+_numbers = itertools.count(1)
+
+
+class Database(NamedTuple):
+    """One test's own database, on the primary and as the replica sees it."""
+
+    url: str
+    replica_url: str
+    admin_url: str
+
+    def settings(self, **changes: object) -> config.Config:
+        """The service's settings for this database, on free ports."""
+        values: dict[str, object] = {
+            "database_url": self.url,
+            "database_replica_url": self.replica_url,
+            "database_direct_url": self.url,
+            "port": 0,
+            "admin_port": 0,
+        }
+        return config.Config(**{**values, **changes})  # type: ignore[arg-type]  # the tests' own
+
+    def query(self, statement: str, *values: object) -> list[tuple[object, ...]]:
+        """Runs a statement on the primary and returns its rows."""
+        with psycopg.connect(self.url, autocommit=True, cursor_factory=psycopg.RawCursor) as one:
+            cursor = one.execute(statement.encode(), values)
+            return cursor.fetchall() if cursor.description else []
+
+
+@pytest.fixture(scope="session")
+def servers() -> Iterator[cluster.Cluster]:
+    """A primary and its streaming replica for the whole run."""
+    # Below /tmp: as root the servers' own user must be able to reach the folder.
+    with tempfile.TemporaryDirectory(prefix="geoingest-test-") as folder:
+        path = pathlib.Path(folder)
+        path.chmod(0o755)
+        postgres_bin = pathlib.Path(POSTGRES_BIN) if POSTGRES_BIN else None
+        made = cluster.Cluster(path, postgres_bin=postgres_bin)
+        try:
+            made.start(SERVER_SETTINGS)
+            yield made
+        finally:
+            made.stop()
+
+
+@pytest.fixture(scope="session")
+def template(servers: cluster.Cluster) -> str:
+    """A migrated database that each test's own is cloned from."""
+    url = servers.url(cluster.PRIMARY_PORT, database=TEMPLATE)
+    _admin(servers, sql.SQL("CREATE DATABASE {} OWNER {}"), TEMPLATE, cluster.USER)
+    migrations.run(url, detail_days=90, now=datetime.datetime.now(datetime.UTC))
+    return TEMPLATE
+
+
+@pytest.fixture
+def database(servers: cluster.Cluster, template: str) -> Iterator[Database]:
+    """A fresh, migrated database."""
+    name = f"test_{next(_numbers)}_{secrets.token_hex(3)}"
+    _admin(
+        servers, sql.SQL("CREATE DATABASE {} TEMPLATE {} OWNER {}"), name, template, cluster.USER
+    )
+    # Settings of a role in a database are not cloned with it.
+    for setting in ("statement_timeout", "lock_timeout", "idle_in_transaction_session_timeout"):
+        statement = sql.SQL("ALTER ROLE {} IN DATABASE {} SET {} = '30s'")
+        _admin(servers, statement, cluster.USER, name, setting)
+    try:
+        yield Database(
+            servers.url(cluster.PRIMARY_PORT, database=name),
+            servers.url(cluster.REPLICA_PORT, database=name),
+            servers.url(cluster.PRIMARY_PORT, user="postgres", database=name),
+        )
+    finally:
+        _admin(servers, sql.SQL("DROP DATABASE {} WITH (FORCE)"), name)
+
+
+@pytest.fixture
+def school(database: Database) -> list[provision.Enrolled]:
+    """Ten students, each with a device and a viewer."""
+    with db.direct(database.url) as connection, connection.transaction():
+        return provision.bulk(connection, 10)
+
+
+class Running(NamedTuple):
+    """A service in this process, and a client of its public port."""
+
+    service: app.Service
+    client: TestClient  # type: ignore[type-arg]  # generic only for the type checker
+    admin: TestClient  # type: ignore[type-arg]
+
+
+Start = Callable[[config.Config], Awaitable[Running]]
+
+
+@pytest.fixture
+async def start() -> AsyncIterator[Start]:
+    """Starts services in this process and stops them after the test."""
+    async with contextlib.AsyncExitStack() as stack:
+
+        async def start_one(settings: config.Config) -> Running:
+            service = await stack.enter_async_context(app.running(settings))
+            public = TestServer(app.public(settings, service))
+            client = await stack.enter_async_context(TestClient(public))
+            admin = await stack.enter_async_context(TestClient(TestServer(app.admin(service))))
+            await until(lambda: bool(service.queue.open_lanes) and service.credentials.is_fresh)
+            return Running(service, client, admin)
+
+        yield start_one
+
+
+@pytest.fixture
+async def running(database: Database, start: Start) -> Running:
+    """A service on this test's database."""
+    return await start(database.settings())
+
+
+async def until(condition: Callable[[], bool], *, seconds: float = 10.0) -> None:
+    """Returns once the condition holds; TimeoutError when it does not in time."""
+    async with asyncio.timeout(seconds):
+        while not condition():
+            await asyncio.sleep(0.01)
+
+
+def _admin(servers: cluster.Cluster, statement: sql.SQL, *names: str) -> None:
+    url = servers.url(cluster.PRIMARY_PORT, user="postgres", database="postgres")
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute(statement.format(*map(sql.Identifier, names)))
