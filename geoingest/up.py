@@ -20,7 +20,7 @@ import click
 from geoingest import config, errors, simulation
 from geoingest.access import provision
 from geoingest.lifecycle import migrations
-from geoingest.local import child, cluster
+from geoingest.local import child, cluster, folder
 
 log = logging.getLogger(__name__)
 
@@ -43,7 +43,7 @@ def up(plan: Plan) -> None:
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda _number, _frame: stop.set())
-    with cluster.only_one(plan.settings.folder), contextlib.ExitStack() as stack:
+    with folder.only_one(plan.settings.folder), contextlib.ExitStack() as stack:
         watch: list[Callable[[], None]] = []
         settings = plan.settings
         if not settings.database_url:
@@ -60,15 +60,15 @@ def up(plan: Plan) -> None:
 @contextlib.contextmanager
 def _databases(plan: Plan) -> Iterator[tuple[config.Config, Callable[[], None]]]:
     """The embedded primary and replica; the settings that reach them, and a look after them."""
-    folder = plan.settings.folder
-    servers = cluster.Cluster(folder, postgres_bin=plan.postgres_bin)
+    path = plan.settings.folder
+    servers = cluster.Cluster(path, postgres_bin=plan.postgres_bin)
     scaled = cluster.settings_for_this_machine()
     if scaled.note:
         click.echo(f"note: {scaled.note}", err=True)
-    click.echo(f"starting {servers.version} with a replica in {folder}", err=True)
+    click.echo(f"starting {servers.version} with a replica in {path}", err=True)
     try:
         servers.start(scaled.values)
-        cluster.write_urls(folder, servers.urls)
+        folder.write_urls(path, primary=servers.urls.primary, replica=servers.urls.replica)
         settings = dataclasses.replace(
             plan.settings,
             database_url=servers.urls.primary,
@@ -135,12 +135,12 @@ def _announce(plan: Plan, settings: config.Config, one: provision.Enrolled) -> N
     url = f"http://{settings.host}:{settings.port}"
     admin = f"http://{settings.host}:{settings.admin_port}"
     phones = f"{plan.simulate} simulated" if plan.simulate else "none; try --simulate 50"
-    folder = settings.folder if not plan.settings.database_url else "DATABASE_URL"
+    where = "DATABASE_URL" if plan.settings.database_url else settings.folder
     click.echo(
         f"""ready
   pings and reads  {url}          (interface: {url}/openapi.json)
   metrics, health  {admin}/metrics  {admin}/readyz
-  databases        {folder}
+  databases        {where}
   phones           {phones}
 
 Post a ping of student {one.student_id}:
