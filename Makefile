@@ -17,12 +17,13 @@ install: $(VENV)/installed ## the program in .venv
 test: $(VENV)/developing ## all tests, on the embedded PostgreSQL
 	@$(BIN)/python -m pytest
 
-lint: $(VENV)/developing ## format, lint, types, imports, SQL
+lint: $(VENV)/developing ## format, lint, types, imports, SQL, Dockerfile
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
 	@$(BIN)/sqlfluff lint sql
+	@$(BIN)/hadolint Dockerfile
 
 format: $(VENV)/developing ## puts every file into the format that lint wants
 	@$(BIN)/ruff format .

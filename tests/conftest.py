@@ -40,6 +40,13 @@ SERVER_SETTINGS = {
 _numbers = itertools.count(1)
 
 
+def pytest_collection_modifyitems(items: list[pytest.Function]) -> None:
+    """Marks what needs PostgreSQL, so that a second server can be given just that part."""
+    for item in items:
+        if "servers" in item.fixturenames:
+            item.add_marker(pytest.mark.db)
+
+
 class Database(NamedTuple):
     """One test's own database, on the primary and as the replica sees it."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import msgspec
 import orjson
@@ -60,13 +60,10 @@ def decode(body: bytes, *, lines: bool, terms: ping.Admission, max_pings: int) -
     if not isinstance(bodies, list):
         bodies = [bodies]
     _check_count(len(bodies), max_pings)
-    pings: list[ping.Ping] = []
-    for one in bodies:
-        admitted = ping.admit(one, terms)
-        if isinstance(admitted, str):
-            return _salvage(body, lines=lines, terms=terms, max_pings=max_pings)
-        pings.append(admitted)
-    return Decoded(len(pings), pings)
+    admitted = ping.admit(bodies, terms)
+    if str in map(type, admitted):
+        return _salvage(body, lines=lines, terms=terms, max_pings=max_pings)
+    return Decoded(len(admitted), cast("list[ping.Ping]", admitted))
 
 
 def _salvage(body: bytes, *, lines: bool, terms: ping.Admission, max_pings: int) -> Decoded:
@@ -143,7 +140,8 @@ def _admit_one(item: object, terms: ping.Admission) -> tuple[ping.Ping | ping.Re
         body = msgspec.convert(kept, ping.PingBody)
     except (msgspec.ValidationError, OverflowError):
         return "malformed", []
-    return ping.admit(body, terms), nonsense
+    (admitted,) = ping.admit([body], terms)
+    return admitted, nonsense
 
 
 def _required_reason(item: dict[str, object]) -> ping.Reason | None:

@@ -53,7 +53,7 @@ class Endpoints:
         if sender is None:
             raise errors.UnauthenticatedError
         body = await self._body(request)
-        now_us = time.time_ns() // 1000
+        now_us = time.time_ns() // 1000 - ping.EPOCH_UNIX_US
         decoded = decode.decode(
             body,
             lines=request.content_type in _LINES,

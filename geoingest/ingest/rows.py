@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import itertools
+import operator
 import struct
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from typing import NamedTuple
 
 from geoingest import ping
 
@@ -21,26 +23,34 @@ COLUMNS = (
     "battery",
     "received_at",
 )
-# Microseconds from 1970 to 2000, where PostgreSQL's clock starts.
-_POSTGRES_EPOCH_US = 946_684_800_000_000
 # Signature, flags, no header extension; then rows; then -1 fields.
 _HEADER = b"PGCOPY\n\xff\r\n\x00" + struct.pack("!ii", 0, 0)
 _TRAILER = struct.pack("!h", -1)
+# Stands behind each row, so that one itemgetter picks values and lengths alike.
+_LENGTHS = (len(COLUMNS), 8, 4, 2, -1)
+_FIELDS, _EIGHT, _FOUR, _TWO, _NULL = range(len(COLUMNS), len(COLUMNS) + len(_LENGTHS))
 
 
-def _packer(given: tuple[bool, ...]) -> struct.Struct:
-    """A row's layout for one pattern of optional columns: NULL is a length of -1 and no bytes."""
-    optional = "".join(
-        ("ih" if name == "battery" else "if") if is_given else "i"
-        for name, is_given in zip(ping.OPTIONAL_FIELDS, given, strict=True)
-    )
-    return struct.Struct("!h" + "iq" + "iq" + "ii" + "id" + "id" + optional + "iq")
+class _Layout(NamedTuple):
+    """How rows with one pattern of NULLs are laid out: which items, packed how."""
+
+    pick: operator.itemgetter[tuple[float, ...]]
+    pack: Callable[..., bytes]
 
 
-_PATTERNS = list(itertools.product((False, True), repeat=len(ping.OPTIONAL_FIELDS)))
-_PACK = {given: _packer(given).pack for given in _PATTERNS}
-_PACK_ALL = _PACK[True, True, True, True, True]
-_PACK_NONE = _PACK[False, False, False, False, False]
+def _layout(given: tuple[bool, ...]) -> _Layout:
+    form, items = "!hiqiqiiidid", [_FIELDS, _EIGHT, 0, _EIGHT, 1, _FOUR, 2, _EIGHT, 3, _EIGHT, 4]
+    for column, is_given in enumerate(given, start=5):
+        length, letter = (_TWO, "h") if COLUMNS[column] == "battery" else (_FOUR, "f")
+        # NULL is a length of -1 and no bytes.
+        form += f"i{letter}" if is_given else "i"
+        items += [length, column] if is_given else [_NULL]
+    form += "iq"
+    items += [_EIGHT, 10]
+    return _Layout(operator.itemgetter(*items), struct.Struct(form).pack)
+
+
+_LAYOUTS = {given: _layout(given) for given in itertools.product((False, True), repeat=5)}
 
 
 def copy_bytes(pings: Iterable[ping.Ping]) -> bytes:
@@ -51,21 +61,16 @@ def copy_bytes(pings: Iterable[ping.Ping]) -> bytes:
     """
     parts = [_HEADER]
     append = parts.append
-    for student_id, at_us, device_id, lat, lon, acc, alt, speed, course, battery, got_us in pings:
-        at, got = at_us - _POSTGRES_EPOCH_US, got_us - _POSTGRES_EPOCH_US
-        given = (
-            acc is not None,
-            alt is not None,
+    for row in pings:
+        _, _, _, _, _, accuracy, altitude, speed, course, battery, _ = row
+        pick, pack = _LAYOUTS[
+            accuracy is not None,
+            altitude is not None,
             speed is not None,
             course is not None,
             battery is not None,
-        )
-        optional: list[float] = []
-        for value, width in ((acc, 4), (alt, 4), (speed, 4), (course, 4), (battery, 2)):
-            optional += (-1,) if value is None else (width, value)
-        append(
-            _PACK[given](11, 8, student_id, 8, at, 4, device_id, 8, lat, 8, lon, *optional, 8, got)
-        )
+        ]
+        append(pack(*pick(row + _LENGTHS)))
     append(_TRAILER)
     return b"".join(parts)
 

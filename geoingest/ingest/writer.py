@@ -141,7 +141,7 @@ class Writer:
         if may_exist:
             with _conflicted.time():
                 inserted = await connection.fetch(db.queries()["insert_pings"], *rows.arrays(pings))
-            stored = {(one[0], ping.unix_us(one[1]), one[2]) for one in inserted}
+            stored = {(one[0], ping.instant_us(one[1]), one[2]) for one in inserted}
             self._expect_duplicates = len(stored) < len(pings)
             return batcher.Outcome(stored)
         # A memoryview, because the driver takes bytes for a file name.

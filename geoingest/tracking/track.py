@@ -59,7 +59,7 @@ def write_cursor(cursor: Cursor | None) -> str | None:
     """The cursor as an opaque word for a URL."""
     if cursor is None:
         return None
-    packed = _CURSOR.pack(ping.unix_us(cursor.timestamp), cursor.device_id)
+    packed = _CURSOR.pack(ping.instant_us(cursor.timestamp), cursor.device_id)
     return base64.urlsafe_b64encode(packed).decode()
 
 
