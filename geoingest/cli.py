@@ -127,7 +127,8 @@ def jobs_command(settings: config.Config, once: bool, on_leash: bool) -> None:
     """Run the periodic jobs: months ahead, quarantine; safe on several machines."""
     found = _with_database(settings)
     if once:
-        sys.exit(0 if jobs.run_once(found, now=_now()) else 1)
+        with jobs.pool(found) as connections:
+            sys.exit(0 if jobs.run_once(connections, found, now=_now()) else 1)
     if on_leash:
         child.follow_parent()
     stop = threading.Event()

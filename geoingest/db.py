@@ -6,11 +6,12 @@ import contextlib
 import functools
 import re
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import asyncpg
 import psycopg
 import psycopg.rows
+import psycopg_pool
 from asyncpg import connect_utils
 
 from geoingest import config, errors
@@ -25,6 +26,13 @@ if TYPE_CHECKING:
 DirectConnection: TypeAlias = psycopg.Connection[dict[str, object]]
 
 CONNECT_SECONDS = 3.0
+_DIRECT: dict[str, Any] = {
+    "autocommit": True,
+    "connect_timeout": int(CONNECT_SECONDS),
+    "row_factory": psycopg.rows.dict_row,
+    "cursor_factory": psycopg.RawCursor,
+    "application_name": "geoingest",
+}
 # The server says "not now" or "not me", so the connection is of no more use: 08 connection,
 # 25006 read-only (a demoted primary), 57P0x shut down, crashed, starting, 53300 too many.
 _AWAY = ("08", "25006", "57P0", "53300")
@@ -78,23 +86,34 @@ async def _keep_session(_connection: Connection) -> None:
 def direct(url: str) -> Iterator[DirectConnection]:
     """A synchronous connection for schema work and commands; DatabaseAwayError when there is none."""
     try:
-        connection = psycopg.connect(
-            url,
-            autocommit=True,
-            connect_timeout=int(CONNECT_SECONDS),
-            row_factory=psycopg.rows.dict_row,
-            cursor_factory=psycopg.RawCursor,
-            application_name="geoingest",
-        )
+        connection = psycopg.connect(url, **_DIRECT)
     except psycopg.OperationalError as exc:
         raise errors.DatabaseAwayError(
             "the database cannot be reached: start it, or set DATABASE_URL"
         ) from exc
     with connection:
-        # Schema work takes as long as it takes; waiting for a lock would block the phones behind it.
-        connection.execute("SET statement_timeout = 0")
-        connection.execute("SET lock_timeout = '5s'")
+        _for_long_work(connection)
         yield connection
+
+
+def direct_pool(url: str) -> psycopg_pool.ConnectionPool[DirectConnection]:
+    """Such connections for a process that runs for months: each is checked before it is handed out."""
+    return psycopg_pool.ConnectionPool(
+        url,
+        min_size=0,
+        max_size=1,
+        open=True,
+        timeout=CONNECT_SECONDS,
+        check=psycopg_pool.ConnectionPool.check_connection,
+        configure=_for_long_work,
+        kwargs=_DIRECT,
+    )
+
+
+def _for_long_work(connection: DirectConnection) -> None:
+    # It takes as long as it takes; but a wait for a lock would block the phones behind it.
+    connection.execute("SET statement_timeout = 0")
+    connection.execute("SET lock_timeout = '5s'")
 
 
 def is_away(exc: BaseException) -> bool:

@@ -7,10 +7,12 @@ import logging
 import threading
 import time
 from collections.abc import Callable
+from typing import TypeAlias
 
 import psycopg
+import psycopg_pool
 
-from geoingest import config, db, errors, metrics
+from geoingest import config, db, metrics
 from geoingest.lifecycle import locks, partitions, quarantine
 
 log = logging.getLogger(__name__)
@@ -20,7 +22,8 @@ INTERVAL_SECONDS = 3600.0
 RETRY_SECONDS = 30.0
 _SCHEMA_PATIENCE_SECONDS = 60.0
 
-Job = Callable[[db.DirectConnection, config.Config, datetime.datetime], object]
+Pool: TypeAlias = psycopg_pool.ConnectionPool[db.DirectConnection]
+Job: TypeAlias = Callable[[db.DirectConnection, config.Config, datetime.datetime], object]
 
 
 def _partitions(
@@ -41,16 +44,22 @@ JOBS: dict[str, Job] = {"partitions": _partitions, "quarantine": _quarantine}
 
 def run(settings: config.Config, stop: threading.Event) -> None:
     """Runs all jobs now and every hour until `stop` is set; a failure is tried again soon."""
-    while not stop.is_set():
-        ok = run_once(settings, now=datetime.datetime.now(datetime.UTC))
-        stop.wait(INTERVAL_SECONDS if ok else RETRY_SECONDS)
+    with pool(settings) as connections:
+        while not stop.is_set():
+            ok = run_once(connections, settings, now=datetime.datetime.now(datetime.UTC))
+            stop.wait(INTERVAL_SECONDS if ok else RETRY_SECONDS)
 
 
-def run_once(settings: config.Config, *, now: datetime.datetime) -> bool:
+def pool(settings: config.Config) -> Pool:
+    """The jobs' own connection to the primary, past any pooler."""
+    return db.direct_pool(settings.database_direct_url or settings.database_url)
+
+
+def run_once(connections: Pool, settings: config.Config, *, now: datetime.datetime) -> bool:
     """One round under the jobs' lock; True when every job succeeded or another process is at it."""
     try:
         with (
-            db.direct(settings.database_direct_url or settings.database_url) as connection,
+            connections.connection() as connection,
             locks.hold(connection, locks.JOBS, patience_seconds=0),
         ):
             outcomes = [_run_job(name, connection, settings, now) for name in JOBS]
@@ -58,7 +67,7 @@ def run_once(settings: config.Config, *, now: datetime.datetime) -> bool:
         for name in JOBS:
             metrics.job_runs.labels(name, "skipped").inc()
         return True
-    except (errors.DatabaseAwayError, psycopg.Error) as exc:
+    except psycopg.Error as exc:
         log.warning("jobs not run", extra={"reason": db.sqlstate(exc)})
         return False
     return all(outcomes)
