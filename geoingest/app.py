@@ -12,12 +12,12 @@ from aiohttp import web
 from geoingest import api, config, db, http, metrics
 from geoingest.access import credentials, viewers
 from geoingest.ingest import batcher, endpoints, lane, writer
-from geoingest.operations import health, openapi
+from geoingest.operations import health, openapi, runway
 from geoingest.tracking import endpoints as tracking_endpoints
 from geoingest.tracking import replica
 
-# Beside the fallback reads: the credential poll, the lag probe and the readiness check.
-_HOUSEKEEPING_CONNECTIONS = 3
+# Beside the fallback reads: credential poll, lag probe, partition look-up, readiness check.
+_HOUSEKEEPING_CONNECTIONS = 4
 _PROBE_CONNECTIONS = 1
 
 
@@ -29,6 +29,7 @@ class Service:
         self.primary = primary
         self.credentials = credentials.Credentials(primary)
         self.replica = replica.Replica(primary, standby, max_lag_seconds=settings.max_lag_seconds)
+        self.runway = runway.Runway(primary)
         self.queue = batcher.Batcher(
             batcher.Limits(
                 settings.max_queue_pings,
@@ -50,6 +51,7 @@ class Service:
         return [
             self.credentials.run(),
             self.replica.run(),
+            self.runway.run(),
             *(lane.run(self.queue, one) for one in self.lanes),
         ]
 
@@ -60,6 +62,11 @@ class Service:
     async def primary_problem(self) -> str | None:
         """A readiness check."""
         return await health.primary_problem(self.primary)
+
+    async def partitions_problem(self) -> str | None:
+        """A readiness check."""
+        words = "no partition for this month; run: geoingest migrate"
+        return None if self.runway.has_this_month else words
 
     async def writers_problem(self) -> str | None:
         """A readiness check."""
@@ -125,6 +132,7 @@ def admin(service: Service) -> web.Application:
                     "primary": service.primary_problem,
                     "credentials": service.credentials_problem,
                     "writers": service.writers_problem,
+                    "partitions": service.partitions_problem,
                 }
             )
         )

@@ -14,6 +14,7 @@ from typing import Any, NoReturn, TypeVar
 
 import click
 import orjson
+import prometheus_client
 import psycopg
 from typing_extensions import override
 
@@ -131,6 +132,8 @@ def jobs_command(settings: config.Config, once: bool, on_leash: bool) -> None:
             sys.exit(0 if jobs.run_once(connections, found, now=_now()) else 1)
     if on_leash:
         child.follow_parent()
+    if found.jobs_port:
+        prometheus_client.start_http_server(found.jobs_port, found.host)
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda _number, _frame: stop.set())

@@ -36,6 +36,7 @@ class Config:
     host: str = _setting("GEOINGEST_HOST", "127.0.0.1", "address of both ports")
     port: int = _setting("GEOINGEST_PORT", 8080, "public port: phones and guardians")
     admin_port: int = _setting("GEOINGEST_ADMIN_PORT", 9090, "metrics and health")
+    jobs_port: int = _setting("GEOINGEST_JOBS_PORT", 0, "metrics of `geoingest jobs`; 0: none")
     data_dir: str = _setting(
         "GEOINGEST_DATA_DIR", "", "embedded databases; default: the user's data folder"
     )

@@ -8,7 +8,7 @@ import logging
 import psycopg
 from psycopg import sql
 
-from geoingest import db, metrics
+from geoingest import db
 
 log = logging.getLogger(__name__)
 
@@ -48,8 +48,6 @@ def ensure(
     missing = [month for month in months if name(month) not in existing]
     for month in missing:
         _attach(connection, month)
-    this_month = now.date().replace(day=1)
-    metrics.partitions_ahead.set(sum(month > this_month for month in months))
     return [name(month) for month in missing]
 
 

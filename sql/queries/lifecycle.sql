@@ -25,3 +25,15 @@ WHERE rejected_id IN (
     ORDER BY received_at
     LIMIT $2
 );
+
+-- name: months_ready
+-- runway.Runway.look, on the primary. Catalog only; the names sort by month.
+SELECT
+    count(*) FILTER (WHERE child.relname > this.month_name) AS ahead,
+    count(*) FILTER (WHERE child.relname = this.month_name) = 1 AS has_this_month
+FROM pg_inherits AS inheritance
+INNER JOIN pg_class AS child ON inheritance.inhrelid = child.oid
+CROSS JOIN (
+    SELECT to_char(now() AT TIME ZONE 'UTC', '"geolocation_data_y"YYYY"m"MM') AS month_name
+) AS this
+WHERE inheritance.inhparent = 'geolocation_data'::regclass;

@@ -1,0 +1,39 @@
+"""How many months are ready to take pings, told before the last one ends."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+
+import asyncpg
+
+from geoingest import db, metrics
+
+log = logging.getLogger(__name__)
+
+POLL_SECONDS = 60.0
+
+
+class Runway:
+    """The partitions of this month and of those to come, looked up each minute."""
+
+    def __init__(self, pool: db.Pool) -> None:
+        self._pool = pool
+        self.has_this_month = False
+
+    async def run(self) -> None:
+        """Looks for as long as the process lives; ends only when cancelled."""
+        while True:
+            try:
+                await self.look()
+            except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError) as exc:
+                log.debug("partitions not looked up", extra={"reason": db.sqlstate(exc)})
+                await asyncio.sleep(1.0)
+            else:
+                await asyncio.sleep(POLL_SECONDS)
+
+    async def look(self) -> None:
+        """One look; raises what the driver raises."""
+        (row,) = await self._pool.fetch(db.queries()["months_ready"])
+        self.has_this_month = row["has_this_month"]
+        metrics.partitions_ahead.set(row["ahead"])
