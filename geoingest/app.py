@@ -28,7 +28,12 @@ class Service:
         self._settings = settings
         self.primary = primary
         self.credentials = credentials.Credentials(primary)
-        self.replica = replica.Replica(primary, standby, max_lag_seconds=settings.max_lag_seconds)
+        self.replica = replica.Replica(
+            primary,
+            standby,
+            most_reads=settings.readers,
+            max_lag_seconds=settings.max_lag_seconds,
+        )
         self.runway = runway.Runway(primary)
         self.queue = batcher.Batcher(
             batcher.Limits(

@@ -133,11 +133,18 @@ def jobs_command(settings: config.Config, once: bool, on_leash: bool) -> None:
     if on_leash:
         child.follow_parent()
     if found.jobs_port:
-        prometheus_client.start_http_server(found.jobs_port, found.host)
+        _serve_metrics(found.host, found.jobs_port)
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda _number, _frame: stop.set())
     jobs.run(found, stop)
+
+
+def _serve_metrics(host: str, port: int) -> None:
+    try:
+        prometheus_client.start_http_server(port, host)
+    except OSError as exc:
+        raise errors.LocalError(f"cannot listen on {host}:{port}: {exc.strerror}") from exc
 
 
 @main.command("migrate", **_example("geoingest migrate"))

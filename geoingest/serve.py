@@ -17,6 +17,7 @@ log = logging.getLogger(__name__)
 # aiohttp's own 128 overflowed 13,380 times when 5,000 phones came at once.
 BACKLOG = 4096
 _WANTED_FILES = 12_000
+_LINGERING_SECONDS = 2.0
 # Objects made between two young collections; the default of 700 makes the collector the longest pause.
 _GC_THRESHOLD = 20_000
 
@@ -58,6 +59,8 @@ def _runner(application: web.Application, settings: config.Config) -> web.AppRun
         access_log=None,
         keepalive_timeout=settings.keepalive_seconds,
         shutdown_timeout=settings.shutdown_seconds,
+        # For reading to its end a body that was refused, so that the client sees why.
+        lingering_time=_LINGERING_SECONDS,
     )
 
 

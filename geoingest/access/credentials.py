@@ -75,7 +75,7 @@ class Credentials:
         asked_at = self._now()
         # The first load of a large school may take longer than a poll may.
         patience = _LOAD_TIMEOUT_SECONDS if self._seen is None else _TIMEOUT_SECONDS
-        async with asyncio.timeout(patience), self._pool.acquire() as connection:
+        async with asyncio.timeout(patience), self._pool.acquire(timeout=patience) as connection:
             (row,) = await connection.fetch(db.queries()["current_snapshot"])
             snapshot = _Snapshot(int(row["oldest_running"]), int(row["next_unassigned"]))
             # A smaller number than before: another history of the database, restored from a backup.

@@ -18,6 +18,9 @@ _document = msgspec.json.Decoder(ping.PingBody | list[ping.PingBody])
 _line = msgspec.json.Decoder(ping.PingBody)
 # msgspec's own nesting guard is Python's.
 _BROKEN = (msgspec.DecodeError, RecursionError, UnicodeDecodeError)
+# Beside what msgspec says itself: lone surrogates and numbers beyond every type.
+_UNFIT = (msgspec.ValidationError, ValueError, OverflowError)
+_MEMBERS = ping.PingBody.__struct_fields__
 
 
 class Rejected(NamedTuple):
@@ -135,10 +138,11 @@ def _admit_one(item: object, terms: ping.Admission) -> tuple[ping.Ping | ping.Re
     if reason is not None:
         return reason, []
     nonsense = [name for name, kind in ping.OPTIONAL_FIELDS.items() if not _fits(item, name, kind)]
-    kept = {key: value for key, value in item.items() if key not in nonsense}
+    # Only what is ours: a stranger's member may hold what no converter takes.
+    kept = {name: item[name] for name in _MEMBERS if name in item and name not in nonsense}
     try:
         body = msgspec.convert(kept, ping.PingBody)
-    except (msgspec.ValidationError, OverflowError):
+    except _UNFIT:
         return "malformed", []
     (admitted,) = ping.admit([body], terms)
     return admitted, nonsense
@@ -174,7 +178,7 @@ def _fits(item: dict[str, object], name: str, kind: object) -> bool:
         return True
     try:
         msgspec.convert(value, kind)
-    except (msgspec.ValidationError, OverflowError):
+    except _UNFIT:
         return False
     return not _not_finite(value)
 

@@ -4,9 +4,9 @@ What happens when a write does not simply commit:
 
 * 23505 unique violation: the same batch again by ON CONFLICT, which counts the duplicates. The next
   batches go the same way until one holds no duplicate: a refused COPY leaves dead rows behind.
-* The connection is lost, or the write times out: the outcome is unknown, never "not stored". Again by
-  ON CONFLICT on a new connection; if there is none in time, WriteFailedError: the sender comes again
-  and the key makes that safe.
+* The connection is lost: the outcome is unknown, never "not stored". Again by ON CONFLICT on a new
+  connection. If there is none in time, or the write itself took too long, WriteFailedError: the sender
+  comes again and the key makes that safe.
 * A data error: halves, down to the one ping that no column takes; it is quarantined, the rest stored.
 """
 
@@ -105,6 +105,10 @@ class Writer:
                 return await self._write_halves(pings, rejected, exc)
             except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError) as exc:
                 _count_failure(exc)
+                if isinstance(exc, TimeoutError):
+                    # The sender has waited long enough; the server may still commit.
+                    self.close()
+                    raise errors.WriteFailedError from exc
                 if not db.is_transient(exc):
                     await self._reconnect(exc)
             may_exist = True
@@ -122,9 +126,7 @@ class Writer:
         await connection.execute("BEGIN")
         try:
             await connection.execute(db.queries()["quarantine_pings"], *_quarantine(rejected))
-            outcome = batcher.Outcome()
-            if pings:
-                outcome = await self._write_pings(connection, pings, may_exist=may_exist)
+            outcome = await self._write_pings(connection, pings, may_exist=may_exist)
         except asyncpg.PostgresError:
             await connection.execute("ROLLBACK")
             raise
@@ -138,6 +140,8 @@ class Writer:
         *,
         may_exist: bool,
     ) -> batcher.Outcome:
+        if not pings:
+            return batcher.Outcome()
         if may_exist:
             with _conflicted.time():
                 inserted = await connection.fetch(db.queries()["insert_pings"], *rows.arrays(pings))

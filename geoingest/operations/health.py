@@ -14,6 +14,7 @@ from geoingest import db, http
 # Each check answers what is wrong, or None.
 Check = Callable[[], Awaitable[str | None]]
 
+_PATIENCE_SECONDS = 2.0
 _TIMEOUTS = ("statement_timeout", "lock_timeout", "idle_in_transaction_session_timeout")
 
 
@@ -50,7 +51,7 @@ def routes(endpoints: Endpoints) -> list[web.RouteDef]:
 async def primary_problem(pool: db.Pool) -> str | None:
     """What keeps the primary from taking writes safely: `SELECT 1` would not notice."""
     try:
-        async with pool.acquire() as connection:
+        async with pool.acquire(timeout=_PATIENCE_SECONDS) as connection:
             if await connection.fetchval("SELECT pg_is_in_recovery()"):
                 return "the server is a standby and refuses writes"
             for name in _TIMEOUTS:

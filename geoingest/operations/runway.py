@@ -34,6 +34,7 @@ class Runway:
 
     async def look(self) -> None:
         """One look; raises what the driver raises."""
-        (row,) = await self._pool.fetch(db.queries()["months_ready"])
+        async with self._pool.acquire(timeout=db.CONNECT_SECONDS) as connection:
+            (row,) = await connection.fetch(db.queries()["months_ready"])
         self.has_this_month = row["has_this_month"]
         metrics.partitions_ahead.set(row["ahead"])

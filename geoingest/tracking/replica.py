@@ -32,7 +32,8 @@ _PROBE_TIMEOUT_SECONDS = 1.0
 _FAILED_PROBES = 3
 # A replica that hangs must leave time for the primary to answer.
 _REPLICA_PATIENCE_SECONDS = 2.0
-_FALLBACK_WAIT_SECONDS = 1.0
+_TURN_SECONDS = 1.0
+_CONNECT_SECONDS = 1.0
 # Replay cancelled the query: the same question will do on the primary.
 _CONFLICTS = ("40001", "57014")
 _DRIVER_ERRORS = (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError)
@@ -50,21 +51,45 @@ class Answer(NamedTuple, Generic[T]):
     source: Source
 
 
+class _Server:
+    """A pool, and as many questions at once as it may be asked."""
+
+    def __init__(self, pool: db.Pool, source: Source, most: int) -> None:
+        self.pool = pool
+        self._source = source
+        self._slots = asyncio.Semaphore(most)
+
+    async def ask(self, query: Query[T], as_of: datetime.datetime) -> Answer[T]:
+        """Waits a little for its turn, then asks; OverloadedError when the turn does not come."""
+        try:
+            async with asyncio.timeout(_TURN_SECONDS):
+                await self._slots.acquire()
+        except TimeoutError as exc:
+            raise errors.OverloadedError from exc
+        try:
+            # The limit also bounds the hand-back: a hung server must not keep the caller.
+            async with self.pool.acquire(timeout=_CONNECT_SECONDS) as connection:
+                result = await query(connection)
+        finally:
+            self._slots.release()
+        _reads[self._source]()
+        return Answer(result, as_of, self._source)
+
+
 class Replica:
-    """Decides where a read goes; without a replica pool everything goes to the primary."""
+    """Decides where a read goes; without a replica everything goes to the primary."""
 
     def __init__(
-        self, primary: db.Pool, replica: db.Pool | None, *, max_lag_seconds: float
+        self, primary: db.Pool, replica: db.Pool | None, *, most_reads: int, max_lag_seconds: float
     ) -> None:
-        self._primary = primary
-        self._replica = replica
+        self._primary = _Server(primary, "primary", MOST_FALLBACKS if replica else most_reads)
+        self._replica = _Server(replica, "replica", most_reads) if replica else None
         self._max_lag_seconds = max_lag_seconds
         self._ring = lag.Ring()
         self._in_use = False
         self._failed_probes = 0
         # Long ago, so that a healthy replica is used from the first probe on.
         self._unwell_at = float("-inf")
-        self._fallbacks = asyncio.Semaphore(MOST_FALLBACKS)
 
     @property
     def in_use(self) -> bool:
@@ -77,41 +102,23 @@ class Replica:
         return self._ring.lag_seconds(time.monotonic())
 
     async def ask(self, query: Query[T]) -> Answer[T]:
-        """Runs a read; raises OverloadedError or DatabaseUnavailableError, and what `query` raises of ours."""
+        """Runs a read; OverloadedError, DatabaseUnavailableError, and whatever of ours `query` raises."""
         as_of = self._ring.complete_up_to
         if self._replica is not None and self._in_use and as_of is not None:
             try:
                 async with asyncio.timeout(_REPLICA_PATIENCE_SECONDS):
-                    return await self._run(self._replica, query, as_of, "replica")
+                    return await self._replica.ask(query, as_of)
             except _DRIVER_ERRORS as exc:
                 if db.is_away(exc):
                     self._leave("query failed")
                 elif db.sqlstate(exc) not in _CONFLICTS:
                     raise
-        return await self._ask_primary(query)
-
-    async def _ask_primary(self, query: Query[T]) -> Answer[T]:
         try:
-            async with asyncio.timeout(_FALLBACK_WAIT_SECONDS):
-                await self._fallbacks.acquire()
-        except TimeoutError as exc:
-            raise errors.OverloadedError from exc
-        try:
-            return await self._run(self._primary, query, _utc_now(), "primary")
+            return await self._primary.ask(query, _utc_now())
         except _DRIVER_ERRORS as exc:
             if db.is_away(exc) or db.sqlstate(exc) in _CONFLICTS:
                 raise errors.DatabaseUnavailableError from exc
             raise
-        finally:
-            self._fallbacks.release()
-
-    async def _run(
-        self, pool: db.Pool, query: Query[T], as_of: datetime.datetime, source: Source
-    ) -> Answer[T]:
-        async with pool.acquire() as connection:
-            result = await query(connection)
-        _reads[source]()
-        return Answer(result, as_of, source)
 
     async def run(self) -> None:
         """Probes for as long as the process lives; ends only when cancelled."""
@@ -141,7 +148,8 @@ class Replica:
         seen_seconds, taken_at = time.monotonic(), _utc_now()
         try:
             async with asyncio.timeout(_PROBE_TIMEOUT_SECONDS):
-                position = await self._primary.fetchval(db.queries()["primary_position"])
+                async with self._primary.pool.acquire(timeout=_CONNECT_SECONDS) as connection:
+                    position = await connection.fetchval(db.queries()["primary_position"])
         except _DRIVER_ERRORS:
             # A primary that is away commits nothing: the last sample still bounds the answer.
             return
@@ -152,7 +160,8 @@ class Replica:
         assert self._replica is not None  # noqa: S101  # run() ends without one
         try:
             async with asyncio.timeout(_PROBE_TIMEOUT_SECONDS):
-                (row,) = await self._replica.fetch(db.queries()["replica_position"])
+                async with self._replica.pool.acquire(timeout=_CONNECT_SECONDS) as connection:
+                    (row,) = await connection.fetch(db.queries()["replica_position"])
         except _DRIVER_ERRORS:
             self._failed_probes += 1
             return "away" if self._failed_probes >= _FAILED_PROBES else None
