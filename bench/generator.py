@@ -1,0 +1,74 @@
+"""A load generator's process: neither the service's nor ours, so that no one waits for another's work."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import multiprocessing
+import multiprocessing.connection
+import resource
+import signal
+from collections.abc import Callable, Coroutine
+from typing import Any, TypeVar
+
+import click
+
+P = TypeVar("P")
+R = TypeVar("R")
+
+# Beside the sockets: the loop's own files, libraries, the pipe.
+_OTHER_FILES = 64
+
+
+def run(load: Callable[[P], Coroutine[Any, Any, R]], plan: P) -> R:
+    """Runs the load in a fresh process and returns its result; ends it if we are interrupted."""
+    context = multiprocessing.get_context("spawn")
+    receiver, sender = context.Pipe(duplex=False)
+    process = context.Process(target=_work, args=(load, plan, sender), daemon=True)
+    process.start()
+    sender.close()
+    try:
+        result: R | Exception = receiver.recv()
+    except EOFError as exc:
+        raise click.ClickException("the load generator failed; its words stand above") from exc
+    finally:
+        process.terminate()
+        process.join()
+    if isinstance(result, Exception):
+        raise result
+    return result
+
+
+def allow_sockets(count: int) -> None:
+    """A socket is a file: raises the limit, or says that the machine does not allow so many."""
+    wanted = count + _OTHER_FILES
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard != resource.RLIM_INFINITY and hard < wanted:
+        raise click.ClickException(
+            f"{count} sockets need {wanted} open files and {hard} are allowed (ulimit -Hn)"
+        )
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+
+
+def still_memory() -> None:
+    """Stops the collector: its pauses would be counted as the service's."""
+    gc.collect()
+    gc.freeze()
+    gc.disable()
+
+
+def _work(
+    load: Callable[[P], Coroutine[Any, Any, R]],
+    plan: P,
+    sender: multiprocessing.connection.Connection,
+) -> None:
+    # Ctrl-C reaches the whole terminal; our parent ends us.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        result: R | Exception = asyncio.run(load(plan))
+    except click.ClickException as exc:
+        result = exc
+    except OSError as exc:
+        result = click.ClickException(f"the load generator: {exc}")
+    sender.send(result)

@@ -1,0 +1,133 @@
+"""Guardians ask while phones post: the newest position, and one day's track."""
+
+from __future__ import annotations
+
+import datetime
+import random
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import click
+
+from bench import bodies, generator, ingest, open_loop, seed, service, stream, world
+from geoingest.access import provision
+
+_FROM_REPLICA = b'"source":"replica"}'
+_FROM_PRIMARY = b'"source":"primary"}'
+_READERS = 64
+_TRACK_LIMIT = 1000
+
+
+class Plan(NamedTuple):
+    """The options; rates are per second, `rate` of each kind of question."""
+
+    students: int = 3500
+    days: int = 30
+    seconds: float = 30.0
+    rate: float = 100.0
+    pings: float = 500.0
+    warmup: float = 5.0
+
+
+class Questions:
+    """Prebuilt GET requests, drawn at random."""
+
+    def __init__(self, made: Sequence[bytes]) -> None:
+        self._made = made
+        self._chooser = random.Random(4)
+
+    def request(self, _number: int) -> bytes:
+        """Any of them, whatever the number."""
+        return self._made[self._chooser.randrange(len(self._made))]
+
+
+def run(plan: Plan) -> dict[str, object]:
+    """The whole measurement: databases with replica, seed, service, load."""
+    with world.databases(with_replica=False) as alone:
+        enrolled = world.enrol(alone, plan.students)
+        seeded = seed.fill(alone, days=plan.days)
+        on = world.add_replica(alone)
+        with service.running(on) as target:
+            click.echo(
+                f"{plan.rate:g}/s of each question and {plan.pings:g} pings/s"
+                f" for {plan.seconds:g} s",
+                err=True,
+            )
+            load = generator.run(
+                open_loop.run,
+                open_loop.Plan(
+                    target.host,
+                    target.port,
+                    target.pid,
+                    _streams(plan, enrolled, target.port),
+                    plan.warmup,
+                    plan.seconds,
+                ),
+            )
+        rows = world.count_rows(on) - seeded
+    result = _result(plan, load, seeded=seeded, rows=rows)
+    return {**result, "postgresql": on.servers.version}
+
+
+def _streams(plan: Plan, enrolled: Sequence[provision.Enrolled], port: int) -> list[stream.Stream]:
+    endings = (_FROM_REPLICA, _FROM_PRIMARY)
+    newest = Questions(
+        [_get(f"/v1/students/{one.student_id}/location", one, port) for one in enrolled]
+    )
+    tracks = Questions(_track_questions(plan, enrolled, port))
+    phones = bodies.Singles([one.device_token for one in enrolled], port=port)
+    return [
+        stream.Stream("location", plan.rate, _READERS, newest, endings),
+        stream.Stream("track", plan.rate, _READERS, tracks, endings),
+        stream.Stream("pings", plan.pings, plan.students, phones, (ingest.STORED,)),
+    ]
+
+
+def _track_questions(plan: Plan, enrolled: Sequence[provision.Enrolled], port: int) -> list[bytes]:
+    """Three random days of each student."""
+    chooser = random.Random(5)
+    days = seed.school_days(plan.days)
+    questions = []
+    for one in enrolled:
+        for _ in range(3):
+            start = chooser.choice(days).replace(hour=0)
+            end = start + datetime.timedelta(days=1)
+            window = f"from={start:%Y-%m-%dT%H:%M:%SZ}&to={end:%Y-%m-%dT%H:%M:%SZ}"
+            path = f"/v1/students/{one.student_id}/track?{window}&limit={_TRACK_LIMIT}"
+            questions.append(_get(path, one, port))
+    return questions
+
+
+def _get(path: str, one: provision.Enrolled, port: int) -> bytes:
+    return (
+        f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nUser-Agent: guardian/1.0\r\n"
+        f"Accept: application/json\r\nAuthorization: Bearer {one.viewer_token}\r\n\r\n"
+    ).encode()
+
+
+def _result(plan: Plan, load: open_loop.Load, *, seeded: int, rows: int) -> dict[str, object]:
+    reads = {name: load.outcomes[name] for name in ("location", "track")}
+    pings = load.outcomes["pings"]
+    answered = sum(sum(one.endings.values()) for one in reads.values())
+    from_replica = sum(one.endings.get(_FROM_REPLICA, 0) for one in reads.values())
+    rate = open_loop.LEAST_RATE_SHARE
+    return {
+        **{
+            f"{name}_{key}": value
+            for name, one in load.outcomes.items()
+            for key, value in one.latency.items()
+        },
+        "replica_share": round(from_replica / answered, 4) if answered else None,
+        "errors": sum(one.errors for one in load.outcomes.values()),
+        "reads_per_s": {name: one.per_second for name, one in reads.items()},
+        "pings_per_s": pings.per_second,
+        "valid": load.kept_schedule
+        and all(one.per_second >= rate * plan.rate for one in reads.values())
+        and pings.per_second >= rate * plan.pings
+        and rows == pings.acknowledged,
+        "slip_p99_ms": load.slip_p99_ms,
+        "service_cpu_share": load.service_cpu_share,
+        "generator_cpu_share": load.own_cpu_share,
+        "seeded_rows": seeded,
+        "points_per_track": seed.PINGS_PER_DAY,
+    }

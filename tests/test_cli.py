@@ -1,0 +1,249 @@
+"""The command line: exit codes that scripts test for, help with an example, data and words kept apart."""
+
+from __future__ import annotations
+
+import shlex
+import signal
+import socket
+import subprocess
+import sys
+
+import click
+import pytest
+
+import geoingest
+from geoingest import cli
+from tests import commands, conftest, processes
+
+_NOBODY = "postgresql://nobody:secret-word@127.0.0.1:{port}/none"
+
+
+def _leaves(group: click.Group, path: tuple[str, ...] = ()) -> dict[tuple[str, ...], click.Command]:
+    """Every command that does something, by the words that lead to it."""
+    found: dict[tuple[str, ...], click.Command] = {}
+    for name, command in group.commands.items():
+        if isinstance(command, click.Group):
+            found |= _leaves(command, (*path, name))
+        else:
+            found[*path, name] = command
+    return found
+
+
+COMMANDS = _leaves(cli.main)
+
+
+@pytest.fixture
+def nobody() -> str:
+    """The URL of a database where nobody listens."""
+    (port,) = processes.free_ports(1)
+    return _NOBODY.format(port=port)
+
+
+def test_every_command_is_there() -> None:
+    """The names that users rely on."""
+    assert {" ".join(path) for path in COMMANDS} >= {
+        *("up", "serve", "jobs", "migrate", "simulate", "provision"),
+        *("device add", "device revoke", "viewer add"),
+    }
+
+
+@pytest.mark.parametrize("path", COMMANDS, ids=" ".join)
+def test_help_has_an_example_that_works(path: tuple[str, ...]) -> None:
+    """--help exits 0 and ends in an example whose options this very command takes."""
+    result = commands.run(*path, "--help")
+
+    assert (result.exit_code, result.stderr) == (0, "")
+    _, found, example = result.stdout.partition("Example:\n")
+    assert found
+    words = [word for word in shlex.split(example) if "://" not in word]
+    assert words[: len(path) + 1] == ["geoingest", *path]
+    COMMANDS[path].make_context(path[-1], words[len(path) + 1 :])
+
+
+def test_the_whole_and_the_groups_explain_themselves() -> None:
+    """--help and -h work everywhere; --version says the version alone."""
+    for arguments in (["--help"], ["-h"], ["device", "-h"], ["viewer", "--help"]):
+        assert commands.run(*arguments).exit_code == 0
+    assert "0 ok, 1 failed, 2 usage, 75 database away, 78 bad settings" in " ".join(
+        commands.run("--help").stdout.split()
+    )
+    assert commands.run("--version").stdout == f"{geoingest.__version__}\n"
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        "nonsense",
+        "serve --nonsense",
+        "provision",
+        "provision --students 0",
+        "provision --students many",
+        "device add",
+        "device add --student 0",
+        "device add --student 1 --gateway",
+        "device revoke",
+        "device revoke x",
+        "viewer add",
+        "viewer add --students x",
+        "viewer add --students 1,,2",
+        "viewer add --students 0",
+        "simulate --fast",
+        "simulate --trace /nonexistent.csv",
+    ],
+)
+def test_wrong_usage_exits_2(arguments: str) -> None:
+    """Said on stderr, before anything is done."""
+    result = commands.run(*arguments.split())
+
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert result.stderr
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "words"),
+    [
+        ("GEOINGEST_PROT", "1", "did you mean GEOINGEST_PORT?"),
+        ("GEOINGEST_PORT", "http", "GEOINGEST_PORT='http'"),
+        ("GEOINGEST_WRITERS", "0", "GEOINGEST_WRITERS=0"),
+        ("GEOINGEST_LOG_FORMAT", "xml", "GEOINGEST_LOG_FORMAT='xml'"),
+    ],
+)
+def test_a_bad_setting_exits_78(name: str, value: str, words: str) -> None:
+    """One line that names the variable; a typo must not run with a default."""
+    result = commands.run("serve", **{name: value})
+
+    assert (result.exit_code, result.stdout) == (78, "")
+    assert result.stderr.startswith("geoingest: ")
+    assert result.stderr.count("\n") == 1
+    assert words in result.stderr
+
+
+@pytest.mark.parametrize("path", [path for path in COMMANDS if path != ("up",)], ids=" ".join)
+def test_without_a_database_the_way_out_is_said(path: tuple[str, ...]) -> None:
+    """No DATABASE_URL and no embedded one: exit 78, and what to set or to start."""
+    result = commands.run(*_ready(path))
+
+    assert (result.exit_code, result.stdout) == (78, "")
+    assert "DATABASE_URL" in result.stderr
+    assert "geoingest up" in result.stderr
+
+
+@pytest.mark.parametrize(
+    "path", [path for path in COMMANDS if path not in {("up",), ("serve",)}], ids=" ".join
+)
+def test_a_database_that_is_away_exits_75(path: tuple[str, ...], nobody: str) -> None:
+    """One line without the password; a script can tell this from a failure and come again."""
+    result = commands.run(*_ready(path), DATABASE_URL=nobody)
+
+    assert (result.exit_code, result.stdout) == (75, "")
+    assert "secret-word" not in result.stderr
+    assert result.stderr.splitlines()[-1].startswith("geoingest: the database ")
+
+
+def _ready(path: tuple[str, ...]) -> list[str]:
+    """The command with the least that it needs."""
+    needed = {
+        ("jobs",): ["--once"],
+        ("provision",): ["--students", "1"],
+        ("device", "add"): ["--student", "1"],
+        ("device", "revoke"): ["1"],
+        ("viewer", "add"): ["--students", "all"],
+    }
+    return [*path, *needed.get(path, [])]
+
+
+@pytest.mark.parametrize(
+    "text", ["nonsense", "postgresql://h:port/x", "postgresql:///x?nonsense=1"]
+)
+def test_a_url_that_is_none_is_no_traceback(text: str) -> None:
+    """What cannot be a database's address is said in a line, with an exit code of ours."""
+    result = commands.run("device", "revoke", "1", DATABASE_URL=text)
+
+    assert result.exit_code in {75, 78}
+    assert result.stderr.startswith("geoingest: ")
+
+
+@pytest.mark.parametrize("path", [("device", "revoke"), ("provision",), ("viewer", "add")])
+def test_a_database_without_a_schema_names_the_cure(
+    database: conftest.Database, path: tuple[str, ...]
+) -> None:
+    """Exit 1 and `geoingest migrate`."""
+    database.query("DROP TABLE guardianships, devices, viewers, students CASCADE")
+
+    result = commands.run(*_ready(path), database=database)
+
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert "geoingest migrate" in result.stderr
+
+
+def test_commands_find_the_embedded_database_by_its_file(
+    database: conftest.Database, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """urls.env in the data folder stands in for DATABASE_URL."""
+    folder = tmp_path_factory.mktemp("data")
+    (folder / "urls.env").write_text(
+        "".join(f"{name}={url}\n" for name, url in processes.urls(database).items())
+    )
+
+    result = commands.run("device", "add", "--gateway", GEOINGEST_DATA_DIR=str(folder))
+
+    assert result.exit_code == 0
+    assert database.query("SELECT student_id FROM devices") == [(None,)]
+
+
+def test_jobs_once_and_migrate_say_what_they_did(database: conftest.Database) -> None:
+    """Exit 0, nothing on stdout when there was nothing to do."""
+    migrated = commands.run("migrate", database=database)
+    done = commands.run("jobs", "--once", database=database)
+
+    assert (migrated.exit_code, migrated.stdout) == (0, "")
+    assert migrated.stderr.endswith("up to date\n")
+    assert (done.exit_code, done.stdout) == (0, "")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "name", "code"),
+    [(["device", "revoke", "1"], "DATABASE_URL", 75), (["serve"], "GEOINGEST_NONSENSE", 78)],
+)
+def test_a_process_exits_with_the_code(
+    arguments: list[str], name: str, code: int, nobody: str
+) -> None:
+    """What the shell sees of `python -m geoingest`: the code, words on stderr, no traceback."""
+    done = subprocess.run(
+        [sys.executable, "-m", "geoingest", *arguments],
+        env={**processes.plain_environment(), name: nobody},
+        cwd=processes.ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+
+    assert (done.returncode, done.stdout) == (code, "")
+    assert done.stderr.startswith("geoingest: ")
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("taken", ["GEOINGEST_PORT", "GEOINGEST_ADMIN_PORT"])
+async def test_a_port_that_is_taken_is_named(nobody: str, taken: str) -> None:
+    """`geoingest serve` beside another program on its port: exit 1 and the address."""
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = str(other.getsockname()[1])
+        free = {"GEOINGEST_PORT": "0", "GEOINGEST_ADMIN_PORT": "0", taken: port}
+
+        with processes.Process("serve", environment={"DATABASE_URL": nobody, **free}) as service:
+            code = await service.ended()
+
+        assert code == 1
+
+
+async def test_sigterm_ends_a_service_without_a_database(nobody: str) -> None:
+    """Exit 0, though it never reached its database."""
+    ports = {"GEOINGEST_PORT": "0", "GEOINGEST_ADMIN_PORT": "0"}
+    with processes.Process("serve", environment={"DATABASE_URL": nobody, **ports}) as service:
+        await service.says("serving")
+
+        service.popen.send_signal(signal.SIGTERM)
+
+        assert await service.ended() == 0
+        assert "Traceback" not in service.output()

@@ -1,0 +1,122 @@
+"""Settings come from the environment, checked: a typo or nonsense stops the start, by name."""
+
+from __future__ import annotations
+
+import dataclasses
+import pathlib
+
+import pytest
+
+from geoingest import config, errors
+
+
+def test_an_empty_environment_gives_the_defaults() -> None:
+    """Nothing needs to be set, and an empty value is as good as none."""
+    assert config.load({}) == config.Config()
+    assert config.load({"GEOINGEST_PORT": "", "DATABASE_URL": ""}) == config.Config()
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "field", "value"),
+    [
+        ("DATABASE_URL", "postgresql://here/school", "database_url", "postgresql://here/school"),
+        ("GEOINGEST_PORT", "8181", "port", 8181),
+        ("GEOINGEST_PORT", "0", "port", 0),
+        ("GEOINGEST_MAX_LAG_SECONDS", "0.25", "max_lag_seconds", 0.25),
+        ("GEOINGEST_MAX_LAG_SECONDS", "2", "max_lag_seconds", 2.0),
+        ("GEOINGEST_LOG_FORMAT", "json", "log_format", "json"),
+    ],
+)
+def test_each_type_is_read_from_text(name: str, text: str, field: str, value: object) -> None:
+    """Text, whole numbers, fractions and words of a closed list."""
+    found = config.load({name: text, "PATH": "/bin", "GEO": "other programs' business"})
+
+    assert found == dataclasses.replace(config.Config(), **{field: value})  # type: ignore[arg-type]
+    assert type(getattr(found, field)) is type(value)
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("GEOINGEST_PORT", "eighty"),
+        ("GEOINGEST_PORT", "80.5"),
+        ("GEOINGEST_PORT", "-1"),
+        ("GEOINGEST_PORT", "65536"),
+        ("GEOINGEST_ADMIN_PORT", "100000"),
+        ("GEOINGEST_WRITERS", "0"),
+        ("GEOINGEST_DETAIL_DAYS", "-90"),
+        ("GEOINGEST_MAX_LAG_SECONDS", "0"),
+        ("GEOINGEST_MAX_LAG_SECONDS", "soon"),
+        ("GEOINGEST_MAX_LAG_SECONDS", "nan"),
+        ("GEOINGEST_WRITE_TIMEOUT_SECONDS", "inf"),
+        ("GEOINGEST_LOG_LEVEL", "loud"),
+        ("GEOINGEST_LOG_FORMAT", "JSON"),
+    ],
+)
+def test_nonsense_stops_the_start_and_names_the_setting(name: str, text: str) -> None:
+    """Wrong type, out of range, or not one of the words: exit code 78 and the variable's name."""
+    with pytest.raises(errors.SettingsError, match=name) as caught:
+        config.load({name: text})
+
+    assert caught.value.exit_code == 78
+
+
+@pytest.mark.parametrize(
+    ("typo", "meant"),
+    [
+        ("GEOINGEST_WRITER", "did you mean GEOINGEST_WRITERS?"),
+        ("GEOINGEST_MAX_LAG_SECOND", "did you mean GEOINGEST_MAX_LAG_SECONDS?"),
+        ("GEOINGEST_XYZZY", "lists them"),
+    ],
+)
+def test_an_unknown_name_stops_the_start(typo: str, meant: str) -> None:
+    """A typo must not run with a default; the nearest name is suggested."""
+    with pytest.raises(errors.SettingsError) as caught:
+        config.load({typo: ""})
+
+    assert str(caught.value).startswith(f"{typo} is not a setting")
+    assert meant in str(caught.value)
+
+
+def test_every_setting_has_a_name_a_default_and_words() -> None:
+    """Environment names are ours or the database's, and none stands for two settings."""
+    fields = dataclasses.fields(config.Config)
+    names = [field.metadata["env"] for field in fields]
+
+    assert len(set(names)) == len(names)
+    assert all(name.startswith((config.PREFIX, "DATABASE_")) for name in names)
+    assert all(field.metadata["words"] for field in fields)
+    assert dataclasses.is_dataclass(config.Config())
+
+
+def test_urls_of_a_running_up_are_used(tmp_path: pathlib.Path) -> None:
+    """Without DATABASE_URL the other commands find the embedded databases by urls.env."""
+    _write_urls(tmp_path)
+    settings = config.load({"GEOINGEST_DATA_DIR": str(tmp_path)})
+
+    found = config.with_urls(settings)
+
+    assert (found.database_url, found.database_replica_url) == ("p?host=/x&port=1", "r")
+    assert found.database_direct_url == "d"
+    assert found.data_dir == settings.data_dir
+
+
+def test_a_database_url_wins_over_urls_env(tmp_path: pathlib.Path) -> None:
+    """Whoever names a database gets that one and nothing of another's."""
+    _write_urls(tmp_path)
+    settings = config.load({"GEOINGEST_DATA_DIR": str(tmp_path), "DATABASE_URL": "mine"})
+
+    assert config.with_urls(settings) == settings
+
+
+def test_without_urls_env_nothing_changes(tmp_path: pathlib.Path) -> None:
+    """No `up` has run here."""
+    settings = config.load({"GEOINGEST_DATA_DIR": str(tmp_path)})
+
+    assert config.with_urls(settings) == settings
+
+
+def _write_urls(folder: pathlib.Path) -> None:
+    (folder / config.URLS_FILE).write_text(
+        "DATABASE_URL=p?host=/x&port=1\nDATABASE_REPLICA_URL=r\nDATABASE_DIRECT_URL=d\n"
+    )

@@ -1,0 +1,178 @@
+"""The database stops, dies or hangs: refused at once, bounded memory, taken up again by itself."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+import time
+from collections.abc import AsyncIterator, Iterator
+
+import aiohttp
+import pytest
+
+from geoingest import db
+from geoingest.access import provision
+from geoingest.local import cluster
+from tests import clusters, conftest, processes, senders, trees
+
+# The promise is one second; a busy machine is given two.
+ANSWER_SECONDS = 2.0
+# The promise is five seconds, from the moment that the database answers.
+RESUME_SECONDS = 10.0
+GROWTH_MIB = 64.0
+PHONES = 20
+
+
+@pytest.fixture(scope="module")
+def servers() -> Iterator[cluster.Cluster]:
+    """A primary that this file may harm."""
+    with clusters.alone() as made:
+        yield made
+
+
+@pytest.fixture
+def database(servers: cluster.Cluster) -> conftest.Database:
+    """Its database, without pings; started again where a failed test left it down."""
+    if servers.primary.pid is None or servers.primary.exit_code is not None:
+        servers.start(conftest.SERVER_SETTINGS, with_replica=False)
+    found = clusters.database(servers)
+    found.query("TRUNCATE geolocation_data")
+    return found
+
+
+@pytest.fixture
+def school(database: conftest.Database) -> list[provision.Enrolled]:
+    """A student for each phone."""
+    with db.direct(database.url) as connection, connection.transaction():
+        return provision.bulk(connection, PHONES)
+
+
+@contextlib.asynccontextmanager
+async def _load(
+    service: processes.Service,
+    school: list[provision.Enrolled],
+    log: senders.Log,
+    *sizes: int,
+) -> AsyncIterator[None]:
+    """Phones that post for as long as the block lasts, and do not wait after a 503."""
+    stop = asyncio.Event()
+    async with asyncio.TaskGroup() as group:
+        for student in school:
+            phone = senders.Sender(student, log, sizes=sizes or senders.SIZES)
+            group.create_task(phone.run(service.url, stop))
+        try:
+            await conftest.until(lambda: log.count(200) >= 5 * len(school))
+            yield
+        finally:
+            stop.set()
+
+
+async def _start_again(servers: cluster.Cluster) -> None:
+    await asyncio.to_thread(servers.start, conftest.SERVER_SETTINGS, with_replica=False)
+
+
+async def _resumed(log: senders.Log) -> None:
+    back_at = time.monotonic()
+    await conftest.until(lambda: log.count(200, since=back_at) > PHONES, seconds=RESUME_SECONDS)
+
+
+async def test_a_stopped_database_is_answered_503_at_once_and_ingest_resumes(
+    servers: cluster.Cluster, database: conftest.Database, school: list[provision.Enrolled]
+) -> None:
+    """While it is away all get 503 with Retry-After in no time and memory stays; then all goes on."""
+    log = senders.Log()
+
+    async with processes.serving(database) as service, _load(service, school, log, 100):
+        before_mib = service.rss_mib()
+        await asyncio.to_thread(servers.primary.stop)
+        away_at = time.monotonic()
+        await conftest.until(lambda: log.count(503, since=away_at) >= 1500, seconds=30)
+        await _reads_are_refused(service, school[0])
+        grown_mib = service.rss_mib() - before_mib
+        since_away = [one for one in log.answers if one.sent_at >= away_at]
+        await _start_again(servers)
+        await _resumed(log)
+
+    assert {one.status for one in since_away} == {503}
+    assert max(one.answered_at - one.sent_at for one in since_away) < ANSWER_SECONDS
+    assert grown_mib < GROWTH_MIB
+    log.check(database)
+
+
+async def _reads_are_refused(service: processes.Service, student: provision.Enrolled) -> None:
+    headers = {"Authorization": f"Bearer {student.viewer_token}"}
+    path = f"{service.url}/v1/students/{student.student_id}/location"
+    async with (
+        asyncio.timeout(ANSWER_SECONDS),
+        aiohttp.ClientSession(headers=headers) as session,
+        session.get(path) as got,
+    ):
+        assert (got.status, "Retry-After" in got.headers) == (503, True)
+
+
+async def test_immediate_restarts_lose_nothing_that_was_answered(
+    servers: cluster.Cluster, database: conftest.Database, school: list[provision.Enrolled]
+) -> None:
+    """The database is cut off mid-batch three times: no answered ping is lost, and all goes on."""
+    log = senders.Log()
+
+    async with processes.serving(database) as service, _load(service, school, log):
+        for number in (signal.SIGQUIT, signal.SIGKILL, signal.SIGQUIT):
+            await clusters.crash(servers.primary, number)
+            await _start_again(servers)
+            await _resumed(log)
+        cut = (await service.metrics())['geoingest_copy_failures_total{reason="connection"}']
+
+    # At least one batch under way each time.
+    assert cut >= 3
+    log.check(database)
+
+
+async def test_a_hanging_database_is_answered_503_and_ingest_resumes(
+    servers: cluster.Cluster, database: conftest.Database, school: list[provision.Enrolled]
+) -> None:
+    """Every server process stands still: nobody waits for long, memory stays, then all goes on."""
+    log = senders.Log()
+    assert servers.primary.pid is not None
+    hurry = {"GEOINGEST_WRITE_TIMEOUT_SECONDS": "1"}
+
+    async with processes.serving(database, **hurry) as service, _load(service, school, log, 100):
+        before_mib = service.rss_mib()
+        stopped = trees.tree(servers.primary.pid)
+        trees.send(stopped, signal.SIGSTOP)
+        try:
+            hung_at = time.monotonic()
+            await conftest.until(lambda: log.count(503, since=hung_at) >= 1500, seconds=30)
+            grown_mib = service.rss_mib() - before_mib
+        finally:
+            trees.send(stopped, signal.SIGCONT)
+        await _resumed(log)
+
+    # The write's time and the one for a new connection.
+    assert max(one.answered_at - one.sent_at for one in log.answers) < 1.7 + ANSWER_SECONDS
+    assert grown_mib < GROWTH_MIB
+    log.check(database)
+
+
+async def test_a_service_may_start_before_its_database(
+    servers: cluster.Cluster, database: conftest.Database, school: list[provision.Enrolled]
+) -> None:
+    """It lives, says that it is not ready, refuses with 503, and is ready once the database is."""
+    await asyncio.to_thread(servers.primary.stop)
+    log = senders.Log()
+
+    with processes.Service({"DATABASE_URL": database.url}) as service:
+        try:
+            await service.says("serving")
+            async with aiohttp.ClientSession(service.url) as session:
+                await senders.Sender(school[0], log).post(session)
+            statuses = [await service.status(path) for path in ("/livez", "/readyz")]
+        finally:
+            await _start_again(servers)
+        await service.ready(seconds=RESUME_SECONDS)
+        async with aiohttp.ClientSession(service.url) as session:
+            await senders.Sender(school[0], log).post(session)
+
+    assert statuses == [200, 503]
+    assert [one.status for one in log.answers] == [503, 200]
