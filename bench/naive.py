@@ -10,7 +10,7 @@ import asyncpg
 from aiohttp import web
 
 from geoingest import app, config, logs, ping, serve
-from geoingest.ingest import batcher, decode, endpoints, rows
+from geoingest.ingest import decode, endpoints, rows, submission
 from geoingest.local import child
 
 BARE_PATH = "/bench/bare"
@@ -35,7 +35,7 @@ class Inserts:
         ) as self._pool:
             yield
 
-    async def submit(self, decoded: decode.Decoded, _size_bytes: int) -> batcher.Verdict:
+    async def submit(self, decoded: decode.Decoded, _size_bytes: int) -> submission.Verdict:
         """Returns once every ping is committed."""
         assert self._pool is not None, "the application has started"
         for row in decoded.pings:
@@ -46,7 +46,7 @@ class Inserts:
                     received_us=ping.instant(row.received_us),  # type: ignore[arg-type]
                 ),
             )
-        return batcher.Verdict(len(decoded.pings), 0)
+        return submission.Verdict(len(decoded.pings), 0)
 
 
 async def post_bare(request: web.Request) -> web.Response:

@@ -119,6 +119,7 @@ def _result(plan: Plan, load: open_loop.Load, *, seeded: int, rows: int) -> dict
         },
         "replica_share": round(from_replica / answered, 4) if answered else None,
         "errors": sum(one.errors for one in load.outcomes.values()),
+        "statuses": {name: one.statuses for name, one in load.outcomes.items()},
         "reads_per_s": {name: one.per_second for name, one in reads.items()},
         "pings_per_s": pings.per_second,
         "valid": load.kept_schedule

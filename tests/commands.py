@@ -5,8 +5,9 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
+import click
 import click.testing
 
 from geoingest import cli
@@ -17,7 +18,9 @@ NOWHERE = "/nonexistent/geoingest"
 
 
 def run(
-    *arguments: str, database: conftest.Database | None = None, **environment: str
+    *arguments: str,
+    database: conftest.Database | None = None,
+    environment: Mapping[str, str] | None = None,
 ) -> click.testing.Result:
     """Runs one command to its end; an exception that it does not answer itself is the test's."""
     urls = {} if database is None else processes.urls(database)
@@ -26,7 +29,7 @@ def run(
         return click.testing.CliRunner().invoke(
             cli.main,
             arguments,
-            env={**cleared, "GEOINGEST_DATA_DIR": NOWHERE, **urls, **environment},
+            env={**cleared, "GEOINGEST_DATA_DIR": NOWHERE, **urls, **(environment or {})},
             catch_exceptions=False,
         )
 
@@ -42,3 +45,17 @@ def _same_logging_as_before() -> Iterator[None]:
         root.handlers[:], level, yoyo_level = before
         root.setLevel(level)
         yoyo.setLevel(yoyo_level)
+
+
+def leaves(group: click.Group, path: tuple[str, ...] = ()) -> dict[tuple[str, ...], click.Command]:
+    """Every command that does something, by the words that lead to it."""
+    found: dict[tuple[str, ...], click.Command] = {}
+    for name, command in group.commands.items():
+        if isinstance(command, click.Group):
+            found |= leaves(command, (*path, name))
+        else:
+            found[*path, name] = command
+    return found
+
+
+ALL = leaves(cli.main)

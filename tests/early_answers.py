@@ -9,7 +9,7 @@ import asyncio
 from collections.abc import Sequence
 
 from geoingest import cli
-from geoingest.ingest import batcher, writer
+from geoingest.ingest import submission, writer
 
 _DELAY_SECONDS = 0.2
 _commit = writer.Writer.write
@@ -18,15 +18,15 @@ _locks: dict[writer.Writer, asyncio.Lock] = {}
 
 
 async def _answer_first(
-    self: writer.Writer, batch: Sequence[batcher.Submission]
-) -> batcher.Outcome:
+    self: writer.Writer, batch: Sequence[submission.Submission]
+) -> submission.Outcome:
     task = asyncio.create_task(_commit_later(self, batch))
     _pending.add(task)
     task.add_done_callback(_pending.discard)
-    return batcher.Outcome()
+    return submission.Outcome()
 
 
-async def _commit_later(self: writer.Writer, batch: Sequence[batcher.Submission]) -> None:
+async def _commit_later(self: writer.Writer, batch: Sequence[submission.Submission]) -> None:
     await asyncio.sleep(_DELAY_SECONDS)
     # A connection does one thing at a time.
     async with _locks.setdefault(self, asyncio.Lock()):

@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Sequence
 import pytest
 
 from geoingest import errors, ping
-from geoingest.ingest import batcher, decode
+from geoingest.ingest import batcher, decode, submission
 from tests import conftest, test_ping
 
 _ROOMY = batcher.Limits(
@@ -22,9 +22,9 @@ class Disk:
 
     def __init__(self) -> None:
         self.batches: list[list[int]] = []
-        self.ends: asyncio.Queue[batcher.Outcome | BaseException] = asyncio.Queue()
+        self.ends: asyncio.Queue[submission.Outcome | BaseException] = asyncio.Queue()
 
-    async def __call__(self, batch: Sequence[batcher.Submission]) -> batcher.Outcome:
+    async def __call__(self, batch: Sequence[submission.Submission]) -> submission.Outcome:
         self.batches.append([one.decoded.received for one in batch])
         end = await self.ends.get()
         if isinstance(end, BaseException):
@@ -41,9 +41,9 @@ async def test_a_batch_gathers_while_the_lane_writes() -> None:
         others = [queue.submit(_pings(count), 10) for count in (2, 3, 4)]
 
         assert queue.pings == 10
-        disk.ends.put_nowait(batcher.Outcome())
+        disk.ends.put_nowait(submission.Outcome())
         await first
-        disk.ends.put_nowait(batcher.Outcome())
+        disk.ends.put_nowait(submission.Outcome())
         verdicts = await asyncio.gather(*others)
 
     assert disk.batches == [[1], [2, 3, 4]]
@@ -63,7 +63,7 @@ async def test_a_full_queue_refuses_at_once(limits: batcher.Limits) -> None:
     with pytest.raises(errors.OverloadedError):
         queue.submit(_pings(5), 5).cancel()
     exactly = queue.submit(_pings(4), 4)
-    disk.ends.put_nowait(batcher.Outcome())
+    disk.ends.put_nowait(submission.Outcome())
     await queue.flush(disk)
 
     assert (waiting.result().stored, exactly.result().stored) == (6, 4)
@@ -80,7 +80,7 @@ async def test_pings_being_written_count_as_queued() -> None:
         with pytest.raises(errors.OverloadedError):
             queue.submit(_pings(3), 3).cancel()
 
-        disk.ends.put_nowait(batcher.Outcome())
+        disk.ends.put_nowait(submission.Outcome())
         await writing
 
 
@@ -136,7 +136,7 @@ async def test_a_failed_write_is_told_to_every_sender() -> None:
     told = [one.exception() for one in waiting]
 
     later = queue.submit(_pings(1), 1)
-    disk.ends.put_nowait(batcher.Outcome())
+    disk.ends.put_nowait(submission.Outcome())
     await queue.flush(disk)
 
     assert [repr(one) for one in told] == ["WriteFailedError('why')"] * 3
@@ -155,7 +155,7 @@ async def test_a_sender_that_hangs_up_disturbs_nobody(is_being_written: bool) ->
         await conftest.until(lambda: bool(disk.batches))
 
     gone.cancel()
-    disk.ends.put_nowait(batcher.Outcome())
+    disk.ends.put_nowait(submission.Outcome())
     await lane
 
     assert disk.batches == [[2, 3]]
@@ -184,7 +184,7 @@ async def test_a_batch_takes_whole_requests_up_to_its_limit() -> None:
     waiting = [queue.submit(_pings(count), 1) for count in (2, 2, 1, 9, 4)]
 
     while queue.pings:
-        disk.ends.put_nowait(batcher.Outcome())
+        disk.ends.put_nowait(submission.Outcome())
         await queue.flush(disk)
 
     assert disk.batches == [[2, 2], [1], [9], [4]]
@@ -200,7 +200,7 @@ async def test_two_lanes_write_at_the_same_time() -> None:
         await conftest.until(lambda: disk.batches == [[2], [2]])
 
         for one in waiting:
-            disk.ends.put_nowait(batcher.Outcome())
+            disk.ends.put_nowait(submission.Outcome())
             await one
 
 
@@ -224,7 +224,7 @@ async def test_a_lane_that_ends_in_the_same_moment_swallows_no_request(
             await ending
         queue.close_lane()
 
-        disk.ends.put_nowait(batcher.Outcome())
+        disk.ends.put_nowait(submission.Outcome())
         async with asyncio.timeout(5):
             assert (await waiting).stored == 1
 
@@ -232,7 +232,7 @@ async def test_a_lane_that_ends_in_the_same_moment_swallows_no_request(
 async def test_each_request_learns_of_its_own_pings() -> None:
     """The first of several with one key stored it, the later ones are its duplicates."""
     key = [test_ping.row(number)[:3] for number in range(5)]
-    outcome = batcher.Outcome(stored={key[0], key[1], key[4]}, unstorable=frozenset([key[3]]))
+    outcome = submission.Outcome(stored={key[0], key[1], key[4]}, unstorable=frozenset([key[3]]))
     queue, disk = batcher.Batcher(_ROOMY), Disk()
     queue.open_lane()
     disk.ends.put_nowait(outcome)

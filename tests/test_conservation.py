@@ -19,7 +19,7 @@ from prometheus_client import Counter
 from typing_extensions import override
 
 from geoingest import errors, metrics, ping
-from geoingest.ingest import batcher, decode
+from geoingest.ingest import batcher, decode, submission
 from tests import test_ping
 
 _LIMITS = batcher.Limits(queue_pings=14, queue_bytes=80, queue_age_seconds=9.0, batch_pings=6)
@@ -37,7 +37,7 @@ class Table:
         self.writing = 0
         self.ends: asyncio.Queue[str] = asyncio.Queue()
 
-    async def write(self, batch: Sequence[batcher.Submission]) -> batcher.Outcome:
+    async def write(self, batch: Sequence[submission.Submission]) -> submission.Outcome:
         self.writing += 1
         try:
             end = await self.ends.get()
@@ -53,7 +53,9 @@ class Table:
             raise errors.WriteFailedError
         if end == "bug":
             raise ZeroDivisionError
-        return batcher.Outcome() if len(new) == len(keys) else batcher.Outcome(new, unstorable)
+        return (
+            submission.Outcome() if len(new) == len(keys) else submission.Outcome(new, unstorable)
+        )
 
 
 class Conservation(RuleBasedStateMachine):
@@ -66,7 +68,7 @@ class Conservation(RuleBasedStateMachine):
         self.queue = batcher.Batcher(_LIMITS, now=lambda: self.seconds)
         self.table = Table()
         self.lanes: list[asyncio.Task[None]] = []
-        self.posted: list[tuple[decode.Decoded, asyncio.Future[batcher.Verdict]]] = []
+        self.posted: list[tuple[decode.Decoded, asyncio.Future[submission.Verdict]]] = []
         self.counted_before = _counted()
 
     @precondition(lambda self: len(self.lanes) < _MOST_LANES)

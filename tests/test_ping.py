@@ -73,7 +73,7 @@ bodies = st.fixed_dictionaries(
 def row(number: int = 0, **changes: Any) -> ping.Ping:  # any column's value, also a wrong one
     """The number-th ping of one phone, each a second older than the one before."""
     at = NOW_US - number * SECOND_US
-    made = ping.Ping(1, at, 7, 52.5, 13.4, 5.0, None, 1.5, 90.0, 80, NOW_US)
+    made = ping.Ping(1, at, 7, 52.520008, 13.404954, 5.0, None, 1.5, 90.0, 80, NOW_US)
     return made._replace(**changes)
 
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import msgspec
 
 from geoingest import ping
-from geoingest.ingest import batcher, decode
+from geoingest.ingest import decode, submission
 
 
 class RejectedPing(msgspec.Struct, gc=False):
@@ -38,7 +38,7 @@ _encode = msgspec.json.Encoder().encode
 _ONE_STORED = _encode(PingsAnswer(1, 1, 0, []))
 
 
-def encode(decoded: decode.Decoded, verdict: batcher.Verdict) -> bytes:
+def encode(decoded: decode.Decoded, verdict: submission.Verdict) -> bytes:
     """The answer's JSON."""
     if decoded.received == 1 and verdict.stored == 1 and not decoded.ignored:
         return _ONE_STORED

@@ -20,7 +20,7 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple, Protocol
 
 from geoingest import errors, metrics, ping
-from geoingest.ingest import decode
+from geoingest.ingest import decode, submission
 
 
 class Limits(NamedTuple):
@@ -32,44 +32,10 @@ class Limits(NamedTuple):
     batch_pings: int
 
 
-class Outcome(NamedTuple):
-    """What became of the rows of a batch, by key; `stored` None means all of them, none twice."""
-
-    stored: set[ping.Key] | None = None
-    unstorable: frozenset[ping.Key] = frozenset()
-
-
-class Verdict(NamedTuple):
-    """What became of one request's checked pings; `unstorable` are positions among them."""
-
-    stored: int
-    duplicate: int
-    unstorable: Sequence[int] = ()
-
-
-class Submission:
-    """One request on its way: its rows, its rejects, and the future its handler awaits."""
-
-    __slots__ = ("decoded", "future", "queued_at", "size_bytes")
-
-    def __init__(
-        self,
-        decoded: decode.Decoded,
-        future: asyncio.Future[Verdict],
-        *,
-        size_bytes: int,
-        queued_at: float,
-    ) -> None:
-        self.decoded = decoded
-        self.future = future
-        self.size_bytes = size_bytes
-        self.queued_at = queued_at
-
-
 class Write(Protocol):
     """The port to the database: commits a batch or raises ServiceError."""
 
-    async def __call__(self, batch: Sequence[Submission]) -> Outcome: ...
+    async def __call__(self, batch: Sequence[submission.Submission]) -> submission.Outcome: ...
 
 
 class Batcher:
@@ -78,7 +44,7 @@ class Batcher:
     def __init__(self, limits: Limits, *, now: Callable[[], float] = time.monotonic) -> None:
         self._limits = limits
         self._now = now
-        self._waiting: collections.deque[Submission] = collections.deque()
+        self._waiting: collections.deque[submission.Submission] = collections.deque()
         self._waiting_bytes = 0
         self._waiting_pings = 0
         self._writing_pings = 0
@@ -95,7 +61,9 @@ class Batcher:
         """Lanes that can write now."""
         return self._open_lanes
 
-    def submit(self, decoded: decode.Decoded, size_bytes: int) -> asyncio.Future[Verdict]:
+    def submit(
+        self, decoded: decode.Decoded, size_bytes: int
+    ) -> asyncio.Future[submission.Verdict]:
         """Queues one request; raises ServiceError at once when it cannot be written soon."""
         metrics.pings_received.inc(decoded.received)
         now = self._now()
@@ -103,17 +71,17 @@ class Batcher:
         if refusal is not None:
             _refused[refusal.reason].inc(decoded.received)
             raise refusal
-        submission = Submission(
+        queued = submission.Submission(
             decoded,
             asyncio.get_running_loop().create_future(),
             size_bytes=size_bytes,
             queued_at=now,
         )
-        self._waiting.append(submission)
+        self._waiting.append(queued)
         self._waiting_bytes += size_bytes
         self._waiting_pings += decoded.received
         self._wake()
-        return submission.future
+        return queued.future
 
     def open_lane(self) -> None:
         """A lane has a connection again."""
@@ -153,16 +121,16 @@ class Batcher:
         finally:
             self._writing_pings -= pings
 
-    async def _take(self) -> list[Submission]:
+    async def _take(self) -> list[submission.Submission]:
         while not self._waiting:
             idle = asyncio.get_running_loop().create_future()
             self._idle.append(idle)
             try:
                 await idle
             finally:
-                if not idle.done() or idle.cancelled():
+                if idle in self._idle:
                     self._idle.remove(idle)
-        batch: list[Submission] = []
+        batch: list[submission.Submission] = []
         pings, trigger = 0, "writer_free"
         while self._waiting:
             following = self._waiting[0]
@@ -190,8 +158,12 @@ class Batcher:
         return None
 
     def _wake(self) -> None:
-        if self._idle and self._waiting:
-            self._idle.popleft().set_result(None)
+        while self._idle and self._waiting:
+            idle = self._idle.popleft()
+            # A lane that is being cancelled takes nothing: the next one does.
+            if not idle.done():
+                idle.set_result(None)
+                return
 
 
 _flushed = {name: metrics.batches_flushed.labels(name) for name in ("writer_free", "full")}
@@ -203,7 +175,7 @@ _failed = metrics.pings_failed.labels(errors.WriteFailedError.reason)
 _rejected = {reason: metrics.pings_rejected.labels(reason) for reason in ping.REASONS}
 
 
-def _fail(batch: Sequence[Submission], error: errors.ServiceError) -> None:
+def _fail(batch: Sequence[submission.Submission], error: errors.ServiceError) -> None:
     pings = sum(one.decoded.received for one in batch)
     _refused.get(error.reason, _failed).inc(pings)
     for one in batch:
@@ -212,14 +184,11 @@ def _fail(batch: Sequence[Submission], error: errors.ServiceError) -> None:
             one.future.set_exception(type(error)(error.detail))
 
 
-def _answer(batch: Sequence[Submission], outcome: Outcome) -> None:
-    left = None if outcome.stored is None else set(outcome.stored)
+def _answer(batch: Sequence[submission.Submission], outcome: submission.Outcome) -> None:
+    left = set(outcome.stored or ())
     stored = duplicate = 0
     for one in batch:
-        if left is None:
-            verdict = Verdict(len(one.decoded.pings), 0)
-        else:
-            verdict = _verdict(one, left, outcome.unstorable)
+        verdict = one.verdict(outcome, left)
         stored += verdict.stored
         duplicate += verdict.duplicate
         for rejected in one.decoded.rejected:
@@ -229,21 +198,3 @@ def _answer(batch: Sequence[Submission], outcome: Outcome) -> None:
             one.future.set_result(verdict)
     metrics.pings_stored.inc(stored)
     metrics.pings_duplicate.inc(duplicate)
-
-
-def _verdict(
-    submission: Submission, left: set[ping.Key], unstorable: frozenset[ping.Key]
-) -> Verdict:
-    """The first ping with a stored key stored it; every later one is its duplicate."""
-    stored = duplicate = 0
-    bad: list[int] = []
-    for position, row in enumerate(submission.decoded.pings):
-        key = row[:3]
-        if key in left:
-            left.remove(key)
-            stored += 1
-        elif key in unstorable:
-            bad.append(position)
-        else:
-            duplicate += 1
-    return Verdict(stored, duplicate, bad)

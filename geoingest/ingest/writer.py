@@ -22,7 +22,7 @@ import asyncpg
 import orjson
 
 from geoingest import db, errors, metrics, ping
-from geoingest.ingest import batcher, decode, rows
+from geoingest.ingest import decode, rows, submission
 
 log = logging.getLogger(__name__)
 
@@ -71,7 +71,7 @@ class Writer:
             self._connection.terminate()
             self._connection = None
 
-    async def write(self, batch: Sequence[batcher.Submission]) -> batcher.Outcome:
+    async def write(self, batch: Sequence[submission.Submission]) -> submission.Outcome:
         """Commits a batch; raises WriteFailedError when that is not certain."""
         pings = list(itertools.chain.from_iterable(one.decoded.pings for one in batch))
         rejected = list(itertools.chain.from_iterable(one.decoded.rejected for one in batch))
@@ -84,12 +84,12 @@ class Writer:
             oldest_us = min(row.timestamp_us for row in ordered)
             metrics.ping_age.observe(max(0, ordered[0].received_us - oldest_us) / 1e6)
         if outcome.stored is None and len(unique) < len(pings):
-            return batcher.Outcome(set(unique), outcome.unstorable)
+            return submission.Outcome(set(unique), outcome.unstorable)
         return outcome
 
     async def _write_surely(
         self, pings: Sequence[ping.Ping], rejected: Sequence[decode.Rejected]
-    ) -> batcher.Outcome:
+    ) -> submission.Outcome:
         """Tries again as long as that can help, then tells the senders to."""
         may_exist = self._expect_duplicates
         for _ in range(_ATTEMPTS):
@@ -116,7 +116,7 @@ class Writer:
 
     async def _write_once(
         self, pings: Sequence[ping.Ping], rejected: Sequence[decode.Rejected], *, may_exist: bool
-    ) -> batcher.Outcome:
+    ) -> submission.Outcome:
         connection = self._connection
         if connection is None:
             raise errors.WriteFailedError
@@ -139,15 +139,15 @@ class Writer:
         pings: Sequence[ping.Ping],
         *,
         may_exist: bool,
-    ) -> batcher.Outcome:
+    ) -> submission.Outcome:
         if not pings:
-            return batcher.Outcome()
+            return submission.Outcome()
         if may_exist:
             with _conflicted.time():
                 inserted = await connection.fetch(db.queries()["insert_pings"], *rows.arrays(pings))
             stored = {(one[0], ping.instant_us(one[1]), one[2]) for one in inserted}
             self._expect_duplicates = len(stored) < len(pings)
-            return batcher.Outcome(stored)
+            return submission.Outcome(stored)
         # A memoryview, because the driver takes bytes for a file name.
         source = memoryview(rows.copy_bytes(pings))
         with _copied.time():
@@ -157,24 +157,24 @@ class Writer:
                 columns=rows.COLUMNS,
                 format="binary",
             )
-        return batcher.Outcome()
+        return submission.Outcome()
 
     async def _write_halves(
         self,
         pings: Sequence[ping.Ping],
         rejected: Sequence[decode.Rejected],
         exc: Exception,
-    ) -> batcher.Outcome:
+    ) -> submission.Outcome:
         if len(pings) == 1:
             log.warning("ping no column takes", extra={"reason": db.sqlstate(exc)})
             await self._write_surely([], [*rejected, _unstorable(pings[0])])
-            return batcher.Outcome(set(), frozenset([pings[0][:3]]))
+            return submission.Outcome(set(), frozenset([pings[0][:3]]))
         if not pings:
             raise errors.WriteFailedError from exc
         middle = len(pings) // 2
         first = await self._write_surely(pings[:middle], rejected)
         second = await self._write_surely(pings[middle:], [])
-        return batcher.Outcome(
+        return submission.Outcome(
             _stored(first, pings[:middle]) | _stored(second, pings[middle:]),
             first.unstorable | second.unstorable,
         )
@@ -212,7 +212,7 @@ def _count_failure(exc: Exception) -> None:
     log.warning("batch not confirmed", extra={"reason": reason, "code": db.sqlstate(exc)})
 
 
-def _stored(outcome: batcher.Outcome, pings: Sequence[ping.Ping]) -> set[ping.Key]:
+def _stored(outcome: submission.Outcome, pings: Sequence[ping.Ping]) -> set[ping.Key]:
     return {row[:3] for row in pings} if outcome.stored is None else outcome.stored
 
 

@@ -1,0 +1,219 @@
+"""openapi.json says what the public port does, no more and no less."""
+
+from __future__ import annotations
+
+import asyncio
+import queue
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
+
+import hypothesis
+import msgspec
+import orjson
+import pytest
+import schemathesis
+from aiohttp import web
+from hypothesis.strategies import SearchStrategy
+from schemathesis import GenerationMode
+from schemathesis.checks import not_a_server_error
+from schemathesis.specs.openapi import checks
+
+from geoingest import api, app, db, ping
+from geoingest.access import provision
+from geoingest.ingest import answers
+from geoingest.operations import openapi
+from geoingest.tracking import parameters, shapes, track
+from tests import conftest, guardians
+
+DOCUMENT = orjson.loads(api.document())
+CHECKS = [
+    not_a_server_error,
+    checks.status_code_conformance,
+    checks.content_type_conformance,
+    checks.response_headers_conformance,
+    checks.response_schema_conformance,
+]
+OPERATIONS = {
+    operation["operationId"]: (path, method.upper())
+    for path, methods in DOCUMENT["paths"].items()
+    for method, operation in methods.items()
+}
+
+
+class Served(NamedTuple):
+    """A service that answers in a thread of its own, and who may ask it."""
+
+    url: str
+    headers: dict[str, dict[str, str]]
+
+    def call(self, case: Any) -> int:  # the generator's own
+        """Sends one generated request and checks the answer against the document."""
+        (tag,) = case.operation.definition.raw["security"][0]
+        response = case.call(base_url=self.url, headers=self.headers[tag])
+        case.validate_response(response, checks=CHECKS)
+        return int(response.status_code)
+
+
+@pytest.fixture
+def served(database: conftest.Database, school: list[provision.Enrolled]) -> Iterator[Served]:
+    """The public port, served from a thread, because the generator asks synchronously."""
+    ports: queue.Queue[int] = queue.Queue()
+    stop: queue.Queue[tuple[asyncio.AbstractEventLoop, asyncio.Event]] = queue.Queue()
+    guardians.store(database, school[0].student_id, guardians.ago(minutes=1))
+    with db.direct(database.url) as connection:
+        _, everyone = provision.add_viewer(connection, None)
+
+    async def serve() -> None:
+        settings = database.settings(database_replica_url="")
+        event = asyncio.Event()
+        stop.put((asyncio.get_running_loop(), event))
+        async with app.running(settings) as service:
+            runner = web.AppRunner(app.public(settings, service), access_log=None)
+            await runner.setup()
+            await web.TCPSite(runner, "127.0.0.1", 0).start()
+            await conftest.until(
+                lambda: service.credentials.is_fresh and bool(service.queue.open_lanes)
+            )
+            ports.put(runner.addresses[0][1])
+            await event.wait()
+            await runner.cleanup()
+
+    thread = threading.Thread(target=lambda: asyncio.run(serve()))
+    thread.start()
+    loop, event = stop.get(timeout=10)
+    try:
+        url = f"http://127.0.0.1:{ports.get(timeout=20)}"
+        tokens = {"device": school[0].device_token, "viewer": everyone}
+        headers = {tag: {"Authorization": f"Bearer {token}"} for tag, token in tokens.items()}
+        yield Served(url, headers)
+    finally:
+        loop.call_soon_threadsafe(event.set)
+        thread.join(20)
+
+
+def _generate(strategy: SearchStrategy[Any], call: Callable[[Any], None]) -> None:
+    """A handful of requests, the same in each run."""
+
+    @hypothesis.settings(
+        max_examples=12,
+        database=None,
+        deadline=None,
+        derandomize=True,
+        suppress_health_check=list(hypothesis.HealthCheck),
+    )
+    @hypothesis.given(strategy)
+    def once(case: Any) -> None:
+        call(case)
+
+    once()
+
+
+def test_generated_requests_get_documented_answers(
+    served: Served, subtests: pytest.Subtests
+) -> None:
+    """Valid and invalid alike: a documented status, type, headers and body; never a 5xx of a bug."""
+    schema = schemathesis.openapi.from_dict(DOCUMENT)
+    for name, (path, method) in OPERATIONS.items():
+        operation = schema[path][method]
+        strategies = {
+            "valid": operation.as_strategy(),
+            "invalid": operation.as_strategy(GenerationMode.NEGATIVE),
+            # A student who is there.
+            "known": operation.as_strategy(path_parameters={"student_id": 1}),
+        }
+        statuses: set[int] = set()
+        for kind, strategy in strategies.items():
+            with subtests.test(f"{name} {kind}"):
+                _generate(strategy, lambda case: statuses.add(served.call(case)))
+
+        assert 200 in statuses
+        assert not statuses & {401, 500}
+
+
+def test_real_answers_are_as_described(served: Served) -> None:
+    """A stored ping, a location, the locations and a track in both representations."""
+    schema = schemathesis.openapi.from_dict(DOCUMENT)
+    good = {"timestamp": guardians.NOW.isoformat(), "latitude": 1.5, "longitude": 2, "battery": -1}
+    body: Any = [good, {**good, "latitude": 91}]
+
+    statuses = [
+        served.call(schema["/v1/pings"]["POST"].Case(body=body, media_type="application/json"))
+    ]
+    for path, method in OPERATIONS.values():
+        if method == "GET":
+            for accept in ("application/json", "application/geo+json"):
+                case = schema[path][method].Case(
+                    path_parameters={"student_id": 1}, headers={"Accept": accept}
+                )
+                statuses.append(served.call(case))
+
+    assert statuses == [200] * 7
+
+
+def test_every_route_is_described_and_every_description_has_a_route(
+    running: conftest.Running,
+) -> None:
+    """Paths and methods of the document are those of the public port; the document itself is found there."""
+    routes = {
+        (route.method, route.resource.canonical)
+        for route in running.client.app.router.routes()
+        if route.resource is not None and route.method != "HEAD"
+    }
+
+    described = {(method, path) for path, method in OPERATIONS.values()}
+    assert routes - {("GET", "/openapi.json")} == described
+    assert len(described) == 4
+
+
+async def test_the_document_is_served_as_it_is_made(running: conftest.Running) -> None:
+    """GET /openapi.json needs no token."""
+    async with running.client.get("/openapi.json") as answer:
+        body = await answer.read()
+
+    assert (answer.status, answer.content_type) == (200, "application/json")
+    assert orjson.loads(body) == DOCUMENT
+    assert DOCUMENT["openapi"].startswith("3.1")
+
+
+@pytest.mark.parametrize(
+    "struct",
+    [
+        ping.PingBody,
+        answers.PingsAnswer,
+        answers.RejectedPing,
+        answers.IgnoredField,
+        shapes.LocationAnswer,
+        shapes.LocationsAnswer,
+        shapes.TrackAnswer,
+        shapes.TrackFeatures,
+        openapi.Problem,
+    ],
+)
+def test_schemas_are_those_of_the_structs(struct: type[msgspec.Struct]) -> None:
+    """The members, and which of them are always there, come from the type that decodes or encodes."""
+    schema = DOCUMENT["components"]["schemas"][struct.__name__]
+    fields = msgspec.structs.fields(struct)
+    tag = struct.__struct_config__.tag_field
+
+    assert set(schema["properties"]) - {tag} == {field.encode_name for field in fields}
+    assert set(schema.get("required", [])) - {tag} == {
+        field.encode_name for field in fields if field.required
+    }
+
+
+def test_limits_are_the_ones_in_force() -> None:
+    """What the document promises of a parameter is what its parser lets through."""
+    many = _parameters("/v1/locations")
+    one = _parameters("/v1/students/{student_id}/track")
+
+    assert many["student_id"]["maxItems"] == parameters.MOST_STUDENTS
+    assert (one["limit"]["maximum"], one["limit"]["default"]) == (
+        track.MOST_POINTS,
+        parameters.DEFAULT_LIMIT,
+    )
+    assert set(one) == {"student_id", "from", "to", "resolution", "limit", "cursor"}
+
+
+def _parameters(path: str) -> dict[str, Any]:
+    return {one["name"]: one["schema"] for one in DOCUMENT["paths"][path]["get"]["parameters"]}
