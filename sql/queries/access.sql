@@ -41,7 +41,7 @@ WHERE
     AND changed_in < $2::text::xid8;
 
 -- name: viewer_by_token
--- viewers.find, on the replica or the primary; device_token_is_unique's twin viewer_token_is_unique.
+-- viewers.students, on the replica or the primary; viewer_token_is_unique.
 SELECT
     viewer_id,
     sees_all
@@ -51,23 +51,28 @@ WHERE
     AND revoked_at IS NULL;
 
 -- name: viewer_may_see
--- viewers.may_see, on the replica or the primary; guardianships_pkey, students_pkey.
+-- viewers.require, on the replica or the primary; viewer_token_is_unique, guardianships_pkey, students_pkey.
+-- No row: no such viewer.
 SELECT exists(
     SELECT
     FROM students AS student
     WHERE
         student.student_id = $2
         AND (
-            $3::boolean
+            viewer.sees_all
             OR EXISTS (
                 SELECT
                 FROM guardianships AS guardianship
                 WHERE
-                    guardianship.viewer_id = $1
+                    guardianship.viewer_id = viewer.viewer_id
                     AND guardianship.student_id = student.student_id
             )
         )
-) AS allowed;
+) AS allowed
+FROM viewers AS viewer
+WHERE
+    viewer.token_digest = $1
+    AND viewer.revoked_at IS NULL;
 
 -- name: viewer_students
 -- viewers.students, on the replica or the primary; guardianships_pkey, students_pkey.
