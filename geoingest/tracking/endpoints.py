@@ -13,6 +13,8 @@ from geoingest import db, errors, http, metrics
 from geoingest.tracking import latest, parameters, replica, shapes, track
 
 GEOJSON = "application/geo+json"
+# What one answer holds when all are asked for.
+_MOST_LOCATIONS = 5_000
 _encode = msgspec.json.Encoder().encode
 # Positions of children stay in no cache on the way.
 _PRIVATE = {hdrs.CACHE_CONTROL: "no-store"}
@@ -72,8 +74,10 @@ class Endpoints:
 
         async def query(connection: db.Connection) -> list[shapes.Location]:
             students = await self._permits.students(
-                connection, digest, wanted, limit=parameters.MOST_STUDENTS
+                connection, digest, wanted, limit=_MOST_LOCATIONS + 1
             )
+            if len(students) > _MOST_LOCATIONS:
+                raise errors.BadQueryError(f"more than {_MOST_LOCATIONS} students: name some")
             if wanted is not None and set(students) != set(wanted):
                 raise errors.NotFoundError
             return await latest.fetch_many(

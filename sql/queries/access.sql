@@ -53,22 +53,23 @@ WHERE
 -- name: viewer_may_see
 -- viewers.require, on the replica or the primary; viewer_token_is_unique, guardianships_pkey, students_pkey.
 -- No row: no such viewer.
-SELECT exists(
-    SELECT
-    FROM students AS student
-    WHERE
-        student.student_id = $2
-        AND (
-            viewer.sees_all
-            OR EXISTS (
-                SELECT
-                FROM guardianships AS guardianship
-                WHERE
-                    guardianship.viewer_id = viewer.viewer_id
-                    AND guardianship.student_id = student.student_id
+SELECT
+    exists(
+        SELECT
+        FROM students AS student
+        WHERE
+            student.student_id = $2
+            AND (
+                viewer.sees_all
+                OR EXISTS (
+                    SELECT
+                    FROM guardianships AS guardianship
+                    WHERE
+                        guardianship.viewer_id = viewer.viewer_id
+                        AND guardianship.student_id = student.student_id
+                )
             )
-        )
-) AS allowed
+    ) AS allowed
 FROM viewers AS viewer
 WHERE
     viewer.token_digest = $1
