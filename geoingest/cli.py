@@ -88,7 +88,12 @@ def _direct_url(settings: config.Config) -> str:
 
 @main.command("up", **_example("geoingest up --simulate 50"))
 @click.option("--simulate", default=0, type=click.IntRange(0), help="Phones to simulate.")
-@click.option("--interval", default=5.0, help="Seconds between two posts of a phone.")
+@click.option(
+    "--interval",
+    default=5.0,
+    type=click.FloatRange(0, min_open=True),
+    help="Seconds between two posts of a phone.",
+)
 @click.option("--trace", type=_FILE, help="GPX or CSV of real trips for the phones to replay.")
 @click.option(
     "--postgres-bin",
@@ -224,7 +229,12 @@ def viewer_add(settings: config.Config, students: str) -> None:
 
 @main.command("simulate", **_example("geoingest simulate --devices 100 --interval 5"))
 @click.option("--devices", default=50, type=click.IntRange(1), help="How many phones.")
-@click.option("--interval", default=5.0, help="Seconds between two posts of a phone.")
+@click.option(
+    "--interval",
+    default=5.0,
+    type=click.FloatRange(0, min_open=True),
+    help="Seconds between two posts of a phone.",
+)
 @click.option("--trace", type=_FILE, help="GPX, or CSV with lat, lng, datetime, uid; also .gz.")
 @click.option("--fast", is_flag=True, help="Post the whole trace once, as fast as it is taken.")
 @click.option(

@@ -143,16 +143,19 @@ def _check_ranges(config: Config) -> None:
     for field in dataclasses.fields(Config):
         value = getattr(config, field.name)
         # Port 0 asks the system for a free one.
-        least = 0 if field.name.endswith("port") else 1e-9
-        if isinstance(value, int | float) and value < least:
-            raise errors.SettingsError(f"{field.metadata['env']}={value} must be above zero")
+        least, most = (0, 65_535) if field.name.endswith("port") else (1e-9, 1e18)
+        # Not so either for nan.
+        if isinstance(value, int | float) and not least <= value <= most:
+            raise errors.SettingsError(f"{field.metadata['env']}={value} is out of range")
 
 
 def _closest(name: str, known: list[str]) -> str:
     import difflib  # noqa: PLC0415  # only a typo pays for it
 
-    match = difflib.get_close_matches(name, known, n=1)
-    return f"; did you mean {match[0]}?" if match else "; `geoingest serve --help` lists them"
+    # Without the prefix, which alone would make any two names alike.
+    ours = [one.removeprefix(PREFIX) for one in known if one.startswith(PREFIX)]
+    match = difflib.get_close_matches(name.removeprefix(PREFIX), ours, n=1)
+    return f"; did you mean {PREFIX}{match[0]}?" if match else "; the README lists them all"
 
 
 @functools.cache

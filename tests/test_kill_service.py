@@ -10,7 +10,7 @@ from tests import conftest, processes, senders
 
 ROUNDS = 5
 # Answers after which a round's kill comes: each at another moment of the load.
-_ANSWERS = (300, 600, 900, 450, 750)
+_ANSWERS = (150, 400, 250, 500, 300)
 
 
 async def _killed_under_load(

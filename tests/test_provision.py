@@ -9,7 +9,6 @@ import re
 import stat
 
 import psycopg
-import pytest
 
 from geoingest.access import provision, tokens
 from tests import commands, conftest
@@ -188,12 +187,10 @@ def test_a_viewer_of_someone_unknown_is_refused(
     assert database.query("SELECT count(*) FROM viewers") == viewers
 
 
-@pytest.mark.parametrize("device", ["4711", "2147483647"])
-def test_a_device_that_is_not_there_cannot_be_revoked(
-    database: conftest.Database, device: str
-) -> None:
+def test_a_device_that_is_not_there_cannot_be_revoked(database: conftest.Database) -> None:
     """Exit 1 with its number: a typo must not pass for a revocation."""
-    result = commands.run("device", "revoke", device, database=database)
+    for device in ("4711", "2147483647"):
+        result = commands.run("device", "revoke", device, database=database)
 
-    assert (result.exit_code, result.stdout) == (1, "")
-    assert device in result.stderr
+        assert (result.exit_code, result.stdout) == (1, "")
+        assert device in result.stderr

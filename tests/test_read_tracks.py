@@ -27,29 +27,43 @@ def everyone(database: conftest.Database, school: list[provision.Enrolled]) -> s
         return provision.add_viewer(connection, None)[1]
 
 
-@pytest.mark.parametrize("limit", [1, 7, 60])
 async def test_pages_lose_and_double_no_point(
-    primary: conftest.Running, database: conftest.Database, everyone: str, limit: int
+    primary: conftest.Running,
+    database: conftest.Database,
+    everyone: str,
+    subtests: pytest.Subtests,
 ) -> None:
     """Page by page the whole window comes once, also where three devices share an instant."""
     instants = [guardians.ago(seconds=one) for one in range(20, 0, -1)]
     for device_id in (5, 9, 7):
         guardians.store(database, 1, *instants, device_id=device_id)
     guardian = guardians.Guardian(primary, everyone)
+
+    for limit in (1, 7, 59, 60, 61):
+        with subtests.test(f"{limit} per page"):
+            pages = await _pages(guardian, limit)
+
+            seen = [point for page in pages for point in page]
+            assert sorted(seen) == sorted((one, device) for one in instants for device in (5, 7, 9))
+            assert [one for one, _ in seen] == sorted(one for one, _ in seen)
+            assert [len(page) for page in pages] == [
+                min(limit, 60 - at) for at in range(0, 60, limit)
+            ]
+
+
+async def _pages(
+    guardian: guardians.Guardian, limit: int
+) -> list[list[tuple[datetime.datetime, int]]]:
+    """Follows `next` to its end, or far beyond where it should be."""
     pages: list[list[tuple[datetime.datetime, int]]] = []
     cursor: dict[str, str] = {}
-
     while len(pages) <= 60:
         answer = await guardian.ask("/v1/students/1/track", limit=limit, **cursor)
         pages.append([(guardians.instant(one), one["device_id"]) for one in answer.body["points"]])
         if answer.body["next"] is None:
             break
         cursor = {"cursor": answer.body["next"]}
-
-    seen = [point for page in pages for point in page]
-    assert sorted(seen) == sorted((one, device) for one in instants for device in (5, 7, 9))
-    assert [one for one, _ in seen] == sorted(one for one, _ in seen)
-    assert [len(page) for page in pages] == [min(limit, 60 - at) for at in range(0, 60, limit)]
+    return pages
 
 
 async def test_a_window_holds_its_start_and_not_its_end(

@@ -185,3 +185,23 @@ async def test_as_many_students_as_promised_fit_into_one_question(
         (404, "not_found"),
         (400, "bad_query"),
     ]
+
+
+async def test_an_answer_is_never_cut_silently(
+    primary: conftest.Running, database: conftest.Database, everyone: str
+) -> None:
+    """All of 3,500 students fit into one answer; who may see more than fit is told to name some."""
+    guardian = guardians.Guardian(primary, everyone)
+    add = "INSERT INTO students (student_id) SELECT generate_series(11, $1::bigint)"
+    seen = "INSERT INTO geolocation_data (student_id, latitude, longitude, device_id,"
+    seen += ' "timestamp", received_at) SELECT student_id, 1, 2, 3, now(), now() FROM students'
+    database.query(add, 3500)
+    database.query(seen)
+
+    school = await guardian.ask("/v1/locations")
+    database.query("TRUNCATE students CASCADE")
+    database.query(add, 100_000)
+    city = await guardian.ask("/v1/locations")
+
+    assert (school.status, len(school.body["locations"])) == (200, 3500)
+    assert (city.status, city.body["reason"]) == (400, "bad_query")

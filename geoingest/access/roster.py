@@ -25,16 +25,8 @@ def read(path: pathlib.Path) -> list[provision.Enrolled]:
     """The lines of a file; LocalError when it is not one of ours."""
     try:
         with path.open(newline="") as file:
-            return [
-                provision.Enrolled(
-                    int(row["student_id"]),
-                    int(row["device_id"]),
-                    row["device_token"],
-                    row["viewer_token"],
-                )
-                for row in csv.DictReader(file)
-            ]
-    except (OSError, KeyError, ValueError, UnicodeDecodeError) as exc:
+            return [_enrolled(row) for row in csv.DictReader(file, restval="")]
+    except (OSError, KeyError, ValueError, csv.Error) as exc:
         raise errors.LocalError(
             f"{path} is not a CSV with {','.join(HEADER)}, as `geoingest provision --csv` writes it"
         ) from exc
@@ -49,3 +41,11 @@ def create(path: pathlib.Path) -> TextIO:
         return os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w")
     except OSError as exc:
         raise errors.LocalError(f"cannot write {path}: {exc.strerror}") from exc
+
+
+def _enrolled(row: dict[str, str]) -> provision.Enrolled:
+    if not all(row[name] for name in HEADER):
+        raise ValueError("a line is cut short")
+    return provision.Enrolled(
+        int(row["student_id"]), int(row["device_id"]), row["device_token"], row["viewer_token"]
+    )

@@ -110,14 +110,12 @@ class Batcher:
         metrics.batch_pings.observe(pings)
         metrics.queue_wait.observe(self._now() - batch[0].queued_at)
         try:
-            outcome = await write(batch)
+            _answer(batch, await write(batch))
         except errors.ServiceError as exc:
             _fail(batch, exc)
         except BaseException:
             _fail(batch, errors.WriteFailedError())
             raise
-        else:
-            _answer(batch, outcome)
         finally:
             self._writing_pings -= pings
 

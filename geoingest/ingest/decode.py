@@ -20,6 +20,7 @@ _line = msgspec.json.Decoder(ping.PingBody)
 _BROKEN = (msgspec.DecodeError, RecursionError, UnicodeDecodeError)
 # Beside what msgspec says itself: lone surrogates and numbers beyond every type.
 _UNFIT = (msgspec.ValidationError, ValueError, OverflowError)
+_LONGEST_INTEGER = 30
 _MEMBERS = ping.PingBody.__struct_fields__
 
 
@@ -125,10 +126,15 @@ def _parse(text: bytes) -> object:
     except orjson.JSONDecodeError:
         pass
     try:
-        parsed: object = json.loads(text)
+        parsed: object = json.loads(text, parse_int=_whole)
     except RecursionError as exc:
         raise ValueError("nested too deep") from exc
     return parsed
+
+
+def _whole(digits: str) -> int:
+    """Longer numbers are out of every range when cut, too; whole, thousands of digits are an error."""
+    return int(digits[:_LONGEST_INTEGER])
 
 
 def _admit_one(item: object, terms: ping.Admission) -> tuple[ping.Ping | ping.Reason, list[str]]:
@@ -180,7 +186,7 @@ def _fits(item: dict[str, object], name: str, kind: object) -> bool:
         msgspec.convert(value, kind)
     except _UNFIT:
         return False
-    return not _not_finite(value)
+    return True
 
 
 def _raw(item: object) -> bytes:
@@ -188,7 +194,8 @@ def _raw(item: object) -> bytes:
     if isinstance(item, bytes):
         return item[:RAW_BYTES]
     try:
-        return orjson.dumps(item)[:RAW_BYTES]
-    except orjson.JSONEncodeError:
-        # A lone surrogate or an integer beyond 64 bits: only the standard library writes it.
-        return json.dumps(item).encode()[:RAW_BYTES]
+        # The standard library's, because it also writes NaN and lone surrogates.
+        text = json.dumps(item, ensure_ascii=False, separators=(",", ":"))
+    except RecursionError:
+        return b"nested too deep"
+    return text.encode(errors="backslashreplace")[:RAW_BYTES]

@@ -16,6 +16,7 @@ import asyncio
 import itertools
 import logging
 import struct
+import time
 from collections.abc import Awaitable, Callable, Sequence
 
 import asyncpg
@@ -127,7 +128,7 @@ class Writer:
         try:
             await connection.execute(db.queries()["quarantine_pings"], *_quarantine(rejected))
             outcome = await self._write_pings(connection, pings, may_exist=may_exist)
-        except asyncpg.PostgresError:
+        except (asyncpg.PostgresError, *_DATA_ERRORS):
             await connection.execute("ROLLBACK")
             raise
         await connection.execute("COMMIT")
@@ -143,20 +144,22 @@ class Writer:
         if not pings:
             return submission.Outcome()
         if may_exist:
-            with _conflicted.time():
-                inserted = await connection.fetch(db.queries()["insert_pings"], *rows.arrays(pings))
+            started = time.perf_counter()
+            inserted = await connection.fetch(db.queries()["insert_pings"], *rows.arrays(pings))
+            _conflicted.observe(time.perf_counter() - started)
             stored = {(one[0], ping.instant_us(one[1]), one[2]) for one in inserted}
             self._expect_duplicates = len(stored) < len(pings)
             return submission.Outcome(stored)
         # A memoryview, because the driver takes bytes for a file name.
         source = memoryview(rows.copy_bytes(pings))
-        with _copied.time():
-            await connection.copy_to_table(
-                "geolocation_data",
-                source=source,  # type: ignore[arg-type]  # documented, not in the stubs
-                columns=rows.COLUMNS,
-                format="binary",
-            )
+        started = time.perf_counter()
+        await connection.copy_to_table(
+            "geolocation_data",
+            source=source,  # type: ignore[arg-type]  # documented, not in the stubs
+            columns=rows.COLUMNS,
+            format="binary",
+        )
+        _copied.observe(time.perf_counter() - started)
         return submission.Outcome()
 
     async def _write_halves(

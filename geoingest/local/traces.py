@@ -7,6 +7,7 @@ import datetime
 import gzip
 import io
 import pathlib
+import zlib
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
@@ -24,6 +25,18 @@ _COLUMNS = {
 }
 
 
+_UNREADABLE = (
+    OSError,
+    EOFError,
+    zlib.error,
+    csv.Error,
+    ValueError,
+    TypeError,
+    KeyError,
+    gpxpy.gpx.GPXException,
+)
+
+
 class Fix(NamedTuple):
     """One recorded position; `timestamp` in UTC, degrees in WGS 84."""
 
@@ -39,7 +52,7 @@ def read(path: pathlib.Path) -> list[Trip]:
     """The trips of a file, in the order of their start; LocalError when it cannot be read."""
     try:
         people = list((_read_gpx if path.suffix.lower() == ".gpx" else _read_csv)(path))
-    except (OSError, ValueError, KeyError, gpxpy.gpx.GPXException) as exc:
+    except _UNREADABLE as exc:
         raise errors.LocalError(
             f"{path}: not a GPX file, nor a CSV with lat, lng, datetime and uid ({exc})"
         ) from exc

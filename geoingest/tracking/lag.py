@@ -27,13 +27,21 @@ class Ring:
     def __init__(self) -> None:
         self._behind: list[Sample] = []
         self._replayed: Sample | None = None
+        self._spacing_seconds = 0.0
 
     def add(self, sample: Sample) -> None:
         """A new position of the primary."""
-        self._behind.append(sample)
-        if len(self._behind) > _LONGEST_RING:
+        behind = self._behind
+        if len(behind) < 2:
+            self._spacing_seconds = 0.0
+        elif behind[-1].seen_seconds - behind[-2].seen_seconds < self._spacing_seconds:
+            # The newest is always held, or a replica short of it would look caught up.
+            behind.pop()
+        behind.append(sample)
+        if len(behind) > _LONGEST_RING:
             # The oldest stays: it is the lag.
-            self._behind = self._behind[::2]
+            self._behind = behind[::2]
+            self._spacing_seconds = self._behind[1].seen_seconds - self._behind[0].seen_seconds
 
     def replayed(self, position: int) -> None:
         """The replica has come this far."""

@@ -1,0 +1,219 @@
+"""Canaries: no coordinate, token or number of a child comes out where it has no business."""
+
+from __future__ import annotations
+
+import datetime
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import aiohttp
+import psycopg
+import pytest
+
+from geoingest import config
+from geoingest.access import provision, tokens
+from geoingest.local import cluster
+from tests import conftest, processes
+
+STUDENT, DEVICE = 7301902846, 1987654321
+# Digits that no clock, size or process id has.
+LATITUDES = {
+    "valid": 41.7392581,
+    "late": 42.7392582,
+    "unstorable": 43.7392583,
+    "by_sql": 94.7392584,
+    "outside": 95.7392585,
+    "no_json": 46.7392586,
+    "stranger": 47.7392587,
+    "lost": 48.7392588,
+}
+LONGITUDE = -71.6482935
+STRANGER = "gi_dev_StrangersCanaryToken"
+
+
+class _Logs:
+    """What the servers write into their logs from now on."""
+
+    def __init__(self, servers: cluster.Cluster) -> None:
+        self._paths = [servers.primary.log_path, servers.replica.log_path]
+        self._sizes = [path.stat().st_size for path in self._paths]
+
+    def text(self) -> str:
+        """Everything since."""
+        return "".join(
+            path.read_bytes()[size:].decode(errors="replace")
+            for path, size in zip(self._paths, self._sizes, strict=True)
+        )
+
+
+class _Phone:
+    """Posts and reads at a service, and keeps every answer's bytes."""
+
+    def __init__(self, session: aiohttp.ClientSession, url: str) -> None:
+        self._session = session
+        self._url = url
+        self.statuses: list[int] = []
+        self.answers = ""
+
+    async def ask(self, method: str, path: str, token: str, **request: Any) -> None:
+        headers = {"Authorization": f"Bearer {token}"}
+        async with self._session.request(
+            method, self._url + path, headers=headers, **request
+        ) as answer:
+            self.statuses.append(answer.status)
+            self.answers += f"{answer.headers}\n{await answer.text()}\n"
+
+    async def post(self, token: str, kind: str, **changes: object) -> None:
+        await self.ask("POST", "/v1/pings", token, json=_ping(kind, **changes))
+
+
+def _ping(kind: str, **changes: object) -> dict[str, object]:
+    now = datetime.datetime.now(datetime.UTC).isoformat()
+    return {"timestamp": now, "latitude": LATITUDES[kind], "longitude": LONGITUDE, **changes}
+
+
+@pytest.fixture
+def child(database: conftest.Database) -> Mapping[str, str]:
+    """One student whose numbers and tokens can be told from all others."""
+    device, viewer = tokens.create("device"), tokens.create("viewer")
+    database.query("INSERT INTO students (student_id) VALUES ($1)", STUDENT)
+    insert = "INSERT INTO devices (device_id, student_id, token_digest) VALUES ($1, $2, $3)"
+    database.query(insert, DEVICE, STUDENT, tokens.digest(device))
+    insert = "INSERT INTO viewers (viewer_id, token_digest) VALUES ($1, $2)"
+    database.query(insert, DEVICE, tokens.digest(viewer))
+    database.query("INSERT INTO guardianships VALUES ($1, $2)", DEVICE, STUDENT)
+    # Under it, one ping passes every check of the service and none of the table.
+    database.query(
+        "ALTER TABLE geolocation_data ADD CONSTRAINT canary CHECK (latitude < 43 OR latitude > 44)"
+    )
+    return {"device": device, "viewer": viewer}
+
+
+def _canaries(child: Mapping[str, str]) -> dict[str, str]:
+    """What must not be found, by what it is."""
+    degrees = {kind: str(one)[:9] for kind, one in LATITUDES.items()}
+    secrets = {kind: token[-30:] for kind, token in child.items()} | {"unknown": STRANGER}
+    digests = {f"{kind} digest": tokens.digest(token).hex() for kind, token in child.items()}
+    numbers = {"student": str(STUDENT), "device": str(DEVICE)}
+    return degrees | {"longitude": str(LONGITUDE)[:9]} | secrets | digests | numbers
+
+
+def _found(text: str, child: Mapping[str, str]) -> list[str]:
+    return [kind for kind, canary in _canaries(child).items() if canary in text]
+
+
+@pytest.mark.parametrize("log_format", ["text", "json"])
+async def test_nothing_of_a_child_is_told_to_others(
+    database: conftest.Database,
+    servers: cluster.Cluster,
+    school: list[provision.Enrolled],
+    child: Mapping[str, str],
+    log_format: str,
+) -> None:
+    """Neither the service's log, PostgreSQL's logs, /metrics, an error's answer nor another viewer's has a canary."""
+    logs = _Logs(servers)
+    settings = {
+        "GEOINGEST_LOG_FORMAT": log_format,
+        "GEOINGEST_LOG_LEVEL": "debug",
+        "GEOINGEST_MAX_BODY_BYTES": "2000",
+    }
+    async with (
+        processes.serving(database, **settings) as service,
+        aiohttp.ClientSession() as session,
+    ):
+        phone, others = (_Phone(session, service.url) for _ in range(2))
+        await _good_and_bad(phone, child)
+        await _others(others, school[0].viewer_token)
+        with pytest.raises(psycopg.errors.CheckViolation):
+            _insert(database, LATITUDES["by_sql"])
+        _insert(database, LATITUDES["valid"])
+        with pytest.raises(psycopg.errors.UniqueViolation):
+            _insert(database, LATITUDES["valid"])
+        # From here on every read breaks in the service itself, and every write at the database.
+        database.query("ALTER TABLE geolocation_data RENAME COLUMN course TO heading")
+        await conftest.until(lambda: _is_replayed(database))
+        await _broken(others, child)
+        async with session.get(f"{service.admin_url}/metrics") as answer:
+            scraped = await answer.text()
+        service.terminate()
+        assert await service.ended() == 0
+        said = service.output()
+    written = logs.text()
+
+    assert phone.statuses == [200] * 5
+    assert others.statuses == [404, 404, 404, 200, 401, 400, 413, 500, 500, 503]
+    # The lines in which it could have stood are there.
+    for words in ("request failed", "ping no column takes", "batch not confirmed"):
+        assert words in said
+    assert "canary" in written
+    assert 'violates check constraint "latitude_in_range"' in written
+    assert "duplicate key value" in written
+    assert 'geoingest_pings_rejected_total{reason="unstorable"} 1.0' in scraped
+    for text in (said, written, scraped, others.answers):
+        assert _found(text, child) == []
+    # And the search finds what is there.
+    assert set(_found(str(_canaries(child)), child)) == set(_canaries(child))
+
+
+async def _good_and_bad(phone: _Phone, child: Mapping[str, str]) -> None:
+    """Stored, duplicate, rejected at the door, rejected by the table; nonsense beside a position."""
+    token = child["device"]
+    again = _ping("late")
+    await phone.post(token, "valid", battery="full", note="\ud800")
+    await phone.ask("POST", "/v1/pings", token, json=[again, again])
+    await phone.ask("POST", "/v1/pings", token, json=again)
+    await phone.post(token, "outside")
+    await phone.post(token, "unstorable")
+
+
+async def _others(others: _Phone, viewer: str) -> None:
+    """Another guardian, a stranger, a body that is no JSON and one that is too long."""
+    await others.ask("GET", f"/v1/students/{STUDENT}/location", viewer)
+    await others.ask("GET", f"/v1/students/{STUDENT}/track", viewer)
+    await others.ask("GET", f"/v1/locations?student_id={STUDENT}", viewer)
+    await others.ask("GET", "/v1/locations", viewer)
+    await others.post(STRANGER, "stranger")
+
+
+async def _broken(others: _Phone, child: Mapping[str, str]) -> None:
+    token = child["device"]
+    text = f'{{"latitude": {LATITUDES["no_json"]}, "longitude": {LONGITUDE}'.encode()
+    await others.ask("POST", "/v1/pings", token, data=text)
+    await others.ask("POST", "/v1/pings", token, data=text + b" " * 2000)
+    for path in ("location", "track"):
+        await others.ask("GET", f"/v1/students/{STUDENT}/{path}", child["viewer"])
+    await others.post(token, "lost")
+
+
+def _insert(database: conftest.Database, latitude: float) -> None:
+    database.query(
+        'INSERT INTO geolocation_data (student_id, "timestamp", device_id, latitude, longitude,'
+        " received_at) VALUES ($1, date_trunc('hour', now()), $2, $3, $4, now())",
+        STUDENT,
+        DEVICE,
+        latitude,
+        LONGITUDE,
+    )
+
+
+def _is_replayed(database: conftest.Database) -> bool:
+    query = "SELECT replay_lsn >= pg_current_wal_lsn() FROM pg_stat_replication"
+    return database.query(query) == [(True,)]
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("log_error_verbosity", "terse"),
+        ("log_min_error_statement", "panic"),
+        ("log_parameter_max_length", "0"),
+        ("log_parameter_max_length_on_error", "0"),
+    ],
+)
+def test_the_servers_we_start_log_no_values(name: str, value: str) -> None:
+    """An error's DETAIL, its statement and its parameters each hold a whole ping."""
+    text = (config.sql_folder() / "postgresql.conf").read_text()
+    found = dict(re.findall(r"^(\w+) = '?(.*?)'?$", text, re.MULTILINE))
+
+    assert found[name] == value
