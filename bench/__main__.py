@@ -133,7 +133,7 @@ def report_command() -> None:
 
 
 def _report() -> list[str]:
-    written = [path.name for path in report.write()]
+    written = [str(path) for path in report.write()]
     click.echo(f"written: {', '.join(written)}", err=True)
     return written
 

@@ -23,13 +23,15 @@ _OTHER_FILES = 64
 def run(load: Callable[[P], Coroutine[Any, Any, R]], plan: P) -> R:
     """Runs the load in a fresh process and returns its result; ends it if we are interrupted."""
     context = multiprocessing.get_context("spawn")
-    receiver, sender = context.Pipe(duplex=False)
-    process = context.Process(target=_work, args=(load, plan, sender), daemon=True)
+    ours, theirs = context.Pipe()
+    process = context.Process(target=_work, args=(load, theirs), daemon=True)
     process.start()
-    sender.close()
+    theirs.close()
     try:
-        result: R | Exception = receiver.recv()
-    except EOFError as exc:
+        # Not as an argument: a process that dies at its start would never take it, and we would wait.
+        ours.send(plan)
+        result: R | Exception = ours.recv()
+    except (EOFError, ConnectionError) as exc:
         raise click.ClickException("the load generator failed; its words stand above") from exc
     finally:
         process.terminate()
@@ -60,15 +62,15 @@ def still_memory() -> None:
 
 def _work(
     load: Callable[[P], Coroutine[Any, Any, R]],
-    plan: P,
-    sender: multiprocessing.connection.Connection,
+    pipe: multiprocessing.connection.Connection,
 ) -> None:
     # Ctrl-C reaches the whole terminal; our parent ends us.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    plan: P = pipe.recv()
     try:
         result: R | Exception = asyncio.run(load(plan))
     except click.ClickException as exc:
         result = exc
     except OSError as exc:
         result = click.ClickException(f"the load generator: {exc}")
-    sender.send(result)
+    pipe.send(result)

@@ -73,18 +73,18 @@ _ABOUT = {
 
 
 def write() -> list[pathlib.Path]:
-    """Writes bench/README.md, and the line of the top README where its markers are."""
+    """Writes bench/README.md, and the line of the top README where its markers are; their names."""
     found = {name: one for name in NAMES if (one := results.load(name)) is not None}
-    path = pathlib.Path(__file__).parent / "README.md"
+    path = _ROOT / "bench" / "README.md"
     path.write_text(_page(found))
-    written = [path]
+    written = [path.relative_to(_ROOT)]
     readme = _ROOT / "README.md"
     text = readme.read_text()
     if _OPEN in text and _CLOSE in text:
         block = re.compile(f"{re.escape(_OPEN)}.*?{re.escape(_CLOSE)}", re.DOTALL)
         line = f"{_OPEN}\n{_line(found)}\n{_CLOSE}"
         readme.write_text(block.sub(lambda _: line, text))
-        written.append(readme)
+        written.append(readme.relative_to(_ROOT))
     return written
 
 
@@ -166,8 +166,8 @@ def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def _line(found: Mapping[str, results.Result]) -> str:
-    """One sentence of numbers with machine, commit and command; what was not measured is left out."""
-    values = {name: one.values for name, one in found.items()}
+    """One sentence of numbers with machine, commit and command; only of valid measurements."""
+    values = {name: one.values for name, one in found.items() if one.values.get("valid")}
     parts = []
     if one := values.get("ingest"):
         parts.append(
@@ -183,7 +183,7 @@ def _line(found: Mapping[str, results.Result]) -> str:
         parts.append(f"newest position from the replica p99 {_show(one['location_p99_ms'])} ms")
     if not parts:
         return "Not measured yet: `make bench`."
-    any_one = next(iter(found.values()))
+    any_one = found[next(iter(values))]
     machine = any_one.machine
     return (
         f"{'; '.join(parts)}. Measured on {machine['cores']} cores ({machine['cpu']},"

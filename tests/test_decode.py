@@ -227,8 +227,13 @@ def test_more_pings_than_one_request_may_hold(latitude: int, lines: bool) -> Non
         _decode(_body(pings, lines), lines, max_pings=2)
 
 
+_TOO_DEEP = "[" * 100_000 + "]" * 100_000
+
+
 @_LINES
-@pytest.mark.parametrize("body", ["hello", "{", "[1,", '{"a":1}{', "latitude=1"])
+@pytest.mark.parametrize(
+    "body", ["hello", "{", "[1,", '{"a":1}{', "latitude=1", pytest.param(_TOO_DEEP, id="deep")]
+)
 def test_what_is_no_json_at_all_is_malformed(body: str, lines: bool) -> None:
     """Only then is the whole request refused, with 400."""
     with pytest.raises(errors.MalformedBodyError):

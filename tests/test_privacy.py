@@ -29,6 +29,14 @@ LATITUDES = {
     "lost": 48.7392588,
 }
 LONGITUDE = -71.6482935
+# The error's DETAIL holds a position, as that of a violated constraint does.
+BREAK = (
+    "CREATE FUNCTION leak(double precision) RETURNS double precision LANGUAGE plpgsql AS"
+    " $$ BEGIN RAISE EXCEPTION 'broken' USING DETAIL = $1::text; END $$",
+    "ALTER TABLE geolocation_data RENAME TO away",
+    'CREATE VIEW geolocation_data AS SELECT student_id, "timestamp", device_id, leak(latitude)'
+    " AS latitude, longitude, accuracy, altitude, speed, course, battery, received_at FROM away",
+)
 STRANGER = "gi_dev_StrangersCanaryToken"
 
 
@@ -130,8 +138,9 @@ async def test_nothing_of_a_child_is_told_to_others(
         _insert(database, LATITUDES["valid"])
         with pytest.raises(psycopg.errors.UniqueViolation):
             _insert(database, LATITUDES["valid"])
-        # From here on every read breaks in the service itself, and every write at the database.
-        database.query("ALTER TABLE geolocation_data RENAME COLUMN course TO heading")
+        # From here on every read breaks over a child's row, and every write at the table.
+        for statement in BREAK:
+            database.query(statement)
         await conftest.until(lambda: _is_replayed(database))
         await _broken(others, child)
         async with session.get(f"{service.admin_url}/metrics") as answer:
