@@ -70,6 +70,7 @@ def main() -> None:
         terms = endpoints.Terms(
             settings.detail_days,
             settings.max_future_seconds,
+            settings.max_body_bytes,
             settings.max_body_pings,
             settings.body_timeout_seconds,
         )

@@ -115,6 +115,7 @@ def public(settings: config.Config, service: Service) -> web.Application:
     terms = endpoints.Terms(
         settings.detail_days,
         settings.max_future_seconds,
+        settings.max_body_bytes,
         settings.max_body_pings,
         settings.body_timeout_seconds,
     )

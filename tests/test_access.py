@@ -124,7 +124,7 @@ async def test_a_list_that_is_not_refreshed_is_not_trusted(
     list_of_tokens = credentials.Credentials(pool, now=clock)
     queue = batcher.Batcher(batcher.Limits(1, 1, 1.0, 1))
     app = web.Application(middlewares=[http.observe])
-    terms = endpoints.Terms(90, 300.0, 10, 1.0)
+    terms = endpoints.Terms(90, 300.0, 10_000, 10, 1.0)
     app.add_routes(endpoints.routes(endpoints.Endpoints(list_of_tokens, queue, terms)))
     poll = asyncio.create_task(list_of_tokens.run())
     await conftest.until(lambda: list_of_tokens.is_fresh)

@@ -33,6 +33,7 @@ class Terms(NamedTuple):
 
     detail_days: int
     max_future_seconds: float
+    max_body_bytes: int
     max_body_pings: int
     body_timeout_seconds: float
 
@@ -73,15 +74,20 @@ class Endpoints:
 
     async def _body(self, request: web.Request) -> bytes:
         try:
-            # Nearly always the body came with the headers, and a timer would be for nothing.
+            # Nearly always the body came with the headers: no timer, no waiting.
             if request.content.is_eof():
-                return await request.read()
+                return self._sized(request.content.read_nowait())
             async with asyncio.timeout(self._terms.body_timeout_seconds):
                 return await request.read()
         except TimeoutError as exc:
             raise errors.BodyTimeoutError from exc
         except (ClientPayloadError, web.RequestPayloadError) as exc:
             raise errors.MalformedBodyError("the body ended early or does not unpack") from exc
+
+    def _sized(self, body: bytes) -> bytes:
+        if len(body) > self._terms.max_body_bytes:
+            raise errors.BodyTooLargeError
+        return body
 
 
 def routes(endpoints: Endpoints) -> list[web.RouteDef]:

@@ -15,6 +15,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import logging
+import operator
 import struct
 import time
 from collections.abc import Awaitable, Callable, Sequence
@@ -38,6 +39,7 @@ _DATA_ERRORS = (
     struct.error,
     OverflowError,
 )
+_timestamp_us = operator.itemgetter(1)
 _copied = metrics.copy_duration.labels("copy")
 _conflicted = metrics.copy_duration.labels("on_conflict")
 _failures = {
@@ -82,7 +84,7 @@ class Writer:
         outcome = await self._write_surely(ordered, rejected)
         if ordered:
             metrics.copy_last_success.set_to_current_time()
-            oldest_us = min(row.timestamp_us for row in ordered)
+            oldest_us = min(map(_timestamp_us, ordered))
             metrics.ping_age.observe(max(0, ordered[0].received_us - oldest_us) / 1e6)
         if outcome.stored is None and len(unique) < len(pings):
             return submission.Outcome(set(unique), outcome.unstorable)

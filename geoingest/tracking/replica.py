@@ -110,7 +110,9 @@ class Replica:
                     return await self._replica.ask(query, as_of)
             except _DRIVER_ERRORS as exc:
                 if db.is_away(exc):
-                    self._leave("query failed")
+                    # Too slow may also be our own doing; whether the replica hangs, the probe finds out.
+                    if not isinstance(exc, TimeoutError):
+                        self._leave("query failed")
                 elif db.sqlstate(exc) not in _CONFLICTS:
                     raise
         try:
