@@ -3,6 +3,19 @@
 SELECT nextval(pg_get_serial_sequence($1, $2)) AS id
 FROM generate_series(1, $3::integer);
 
+-- name: reserve_student_ids
+-- provision.bulk, on the primary; students_pkey. At most as many as asked for.
+SELECT next.student_id
+FROM (
+    SELECT nextval(pg_get_serial_sequence('students', 'student_id')) AS student_id
+    FROM generate_series(1, $1::integer)
+) AS next
+WHERE NOT EXISTS (
+    SELECT
+    FROM students AS student
+    WHERE student.student_id = next.student_id
+);
+
 -- name: add_device
 -- provision.add_device, on the primary. $1 NULL: a gateway.
 INSERT INTO devices (
