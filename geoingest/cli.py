@@ -78,6 +78,13 @@ def _with_database(settings: config.Config) -> config.Config:
         raise errors.SettingsError(
             "no database: set DATABASE_URL, or start the embedded one with: geoingest up"
         )
+    for name, url in (
+        ("DATABASE_URL", found.database_url),
+        ("DATABASE_REPLICA_URL", found.database_replica_url),
+        ("DATABASE_DIRECT_URL", found.database_direct_url),
+    ):
+        if url:
+            db.check_url(name, url)
     return found
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import asyncpg
 import psycopg
+import psycopg.conninfo
 import psycopg.rows
 import psycopg_pool
 from asyncpg import connect_utils
@@ -26,6 +27,15 @@ if TYPE_CHECKING:
 DirectConnection: TypeAlias = psycopg.Connection[dict[str, object]]
 
 CONNECT_SECONDS = 3.0
+# Everything that a query on the event loop may raise. InternalClientError is what a connection says
+# that was told of a shutdown while it lay idle.
+DRIVER_ERRORS = (
+    asyncpg.PostgresError,
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,
+    OSError,
+    TimeoutError,
+)
 _DIRECT: dict[str, Any] = {
     "autocommit": True,
     "connect_timeout": int(CONNECT_SECONDS),
@@ -82,6 +92,19 @@ async def _keep_session(_connection: Connection) -> None:
     return None
 
 
+def check_url(name: str, url: str) -> None:
+    """SettingsError, without the URL's password, for what both drivers would choke on."""
+    problem = "it starts with postgresql://"
+    if url.startswith(("postgresql://", "postgres://")):
+        try:
+            psycopg.conninfo.conninfo_to_dict(url)
+        except psycopg.ProgrammingError as exc:
+            problem = str(exc).strip()
+        else:
+            return
+    raise errors.SettingsError(f"{name} is not the URL of a PostgreSQL: {problem}")
+
+
 @contextlib.contextmanager
 def direct(url: str) -> Iterator[DirectConnection]:
     """A synchronous connection for schema work and commands; DatabaseAwayError when there is none."""
@@ -120,9 +143,7 @@ def is_away(exc: BaseException) -> bool:
     """True when the connection or the server is gone, so that a new connection may help."""
     if isinstance(exc, asyncpg.PostgresError):
         return (exc.sqlstate or "").startswith(_AWAY)
-    return isinstance(
-        exc, OSError | TimeoutError | asyncpg.InterfaceError | asyncpg.InternalClientError
-    )
+    return isinstance(exc, DRIVER_ERRORS)
 
 
 def is_transient(exc: BaseException) -> bool:

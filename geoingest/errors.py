@@ -3,6 +3,7 @@
 GeoingestError
 ├── CallerError                 4xx: the caller must change something
 │   ├── MalformedBodyError          400  malformed_body
+│   │   └── BrokenBodyError                  cut short, or it does not unpack
 │   ├── BadQueryError               400  bad_query
 │   ├── UnauthenticatedError        401  unauthenticated
 │   ├── NotFoundError               404  not_found
@@ -38,6 +39,8 @@ class HttpError(GeoingestError):
     status: ClassVar[int]
     reason: ClassVar[str]
     title: ClassVar[str]
+    # True when the rest of the body is in the way of a next request.
+    closes_connection: ClassVar[bool] = False
 
     def __init__(self, detail: str = "") -> None:
         super().__init__(detail or self.title)
@@ -52,6 +55,12 @@ class MalformedBodyError(CallerError):
     """The body is not JSON at all."""
 
     status, reason, title = 400, "malformed_body", "The body is not JSON"
+
+
+class BrokenBodyError(MalformedBodyError):
+    """The body ended early or does not unpack."""
+
+    title, closes_connection = "The body ended early or does not unpack", True
 
 
 class BadQueryError(CallerError):
@@ -88,6 +97,7 @@ class BodyTimeoutError(CallerError):
     """The body did not arrive in time."""
 
     status, reason, title = 408, "body_timeout", "The body did not arrive in time"
+    closes_connection = True
 
 
 class BodyTooLargeError(CallerError):

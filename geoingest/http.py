@@ -36,15 +36,29 @@ class _Counters(NamedTuple):
 
 
 _counters: dict[tuple[AbstractRoute | None, str, int], _Counters] = {}
-_under_way = 0
+
+
+class _Traffic:
+    """Requests being answered now, and whether these are to be the last of their connections."""
+
+    def __init__(self) -> None:
+        self.under_way = 0
+        self.is_draining = False
+
+
+_traffic = _Traffic()
+
+
+def drain() -> None:
+    """From now on every answer tells its sender to connect elsewhere."""
+    _traffic.is_draining = True
 
 
 @web.middleware
 async def observe(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Turns errors into answers and counts every answer by route."""
-    global _under_way  # noqa: PLW0603  # an int read at each scrape costs a tenth of a gauge
     started = time.perf_counter()
-    _under_way += 1
+    _traffic.under_way += 1
     try:
         response = await handler(request)
     except errors.HttpError as exc:
@@ -55,7 +69,7 @@ async def observe(request: web.Request, handler: Handler) -> web.StreamResponse:
         log.exception("request failed")
         response = _problem(500, "internal", "Something broke on our side", "")
     finally:
-        _under_way -= 1
+        _traffic.under_way -= 1
     route: AbstractRoute | None = request.match_info.route
     if route is not None and route.resource is None:
         route = None
@@ -65,6 +79,8 @@ async def observe(request: web.Request, handler: Handler) -> web.StreamResponse:
         counters = _counters_of(route, method, response.status)
     counters.answered()
     counters.lasted(time.perf_counter() - started)
+    if _traffic.is_draining:
+        response.force_close()
     return response
 
 
@@ -79,12 +95,14 @@ def _counters_of(route: AbstractRoute | None, method: str, status: int) -> _Coun
     return counters
 
 
-metrics.watch(metrics.http_requests_in_flight, lambda: _under_way)
+metrics.watch(metrics.http_requests_in_flight, lambda: _traffic.under_way)
 
 
 def problem(exc: errors.HttpError) -> web.Response:
     """The RFC 9457 answer of an error, with what the caller needs to come again."""
     response = _problem(exc.status, exc.reason, exc.title, exc.detail)
+    if exc.closes_connection:
+        response.force_close()
     if isinstance(exc, errors.ServiceError):
         seconds = random.randint(1, RETRY_SPREAD_SECONDS)  # noqa: S311  # no secret
         response.headers[hdrs.RETRY_AFTER] = str(seconds)

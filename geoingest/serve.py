@@ -10,7 +10,7 @@ import signal
 
 from aiohttp import web
 
-from geoingest import app, config, errors
+from geoingest import app, config, errors, http
 
 log = logging.getLogger(__name__)
 
@@ -18,6 +18,7 @@ log = logging.getLogger(__name__)
 BACKLOG = 4096
 _WANTED_FILES = 12_000
 _LINGERING_SECONDS = 2.0
+_DRAIN_SECONDS = 1.0
 # Objects made between two young collections; the default of 700 makes the collector the longest pause.
 _GC_THRESHOLD = 20_000
 
@@ -33,18 +34,22 @@ async def serve(settings: config.Config) -> None:
         public = _runner(app.public(settings, service), settings)
         admin = _runner(app.admin(service), settings)
         try:
-            port = await _listen(public, settings.host, settings.port)
-            admin_port = await _listen(admin, settings.host, settings.admin_port)
+            site = await _listen(public, settings.host, settings.port)
+            await _listen(admin, settings.host, settings.admin_port)
             log.info(
                 "serving",
                 extra={
-                    "url": f"http://{settings.host}:{port}",
-                    "admin": f"http://{settings.host}:{admin_port}",
+                    "url": f"http://{settings.host}:{_port(public)}",
+                    "admin": f"http://{settings.host}:{_port(admin)}",
                 },
             )
             _settle_memory()
             await stop.wait()
             log.info("draining")
+            await site.stop()
+            # Whoever posts within this time is answered and told to close, instead of being cut off.
+            http.drain()
+            await asyncio.sleep(_DRAIN_SECONDS)
         finally:
             # The public port first: metrics and health tell of the drain to its end.
             await public.cleanup()
@@ -64,14 +69,18 @@ def _runner(application: web.Application, settings: config.Config) -> web.AppRun
     )
 
 
-async def _listen(runner: web.AppRunner, host: str, port: int) -> int:
+async def _listen(runner: web.AppRunner, host: str, port: int) -> web.TCPSite:
     await runner.setup()
+    site = web.TCPSite(runner, host, port, backlog=BACKLOG, reuse_address=True)
     try:
-        await web.TCPSite(runner, host, port, backlog=BACKLOG, reuse_address=True).start()
+        await site.start()
     except OSError as exc:
         raise errors.LocalError(f"cannot listen on {host}:{port}: {exc.strerror}") from exc
-    address = runner.addresses[0]
-    return int(address[1])
+    return site
+
+
+def _port(runner: web.AppRunner) -> int:
+    return int(runner.addresses[0][1])
 
 
 def _raise_file_limit() -> None:

@@ -10,6 +10,7 @@ import os
 import pathlib
 import secrets
 import tempfile
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from typing import NamedTuple
 
@@ -122,7 +123,21 @@ def database(servers: cluster.Cluster, template: str) -> Iterator[Database]:
 def school(database: Database) -> list[provision.Enrolled]:
     """Ten students, each with a device and a viewer."""
     with db.direct(database.url) as connection, connection.transaction():
-        return provision.bulk(connection, 10)
+        enrolled = provision.bulk(connection, 10)
+    deadline = time.monotonic() + 30
+    while not _is_replicated(database):
+        assert time.monotonic() < deadline, "the replica does not follow"
+        time.sleep(0.01)
+    return enrolled
+
+
+def _is_replicated(database: Database) -> bool:
+    try:
+        with psycopg.connect(database.replica_url) as replica:
+            return replica.execute("SELECT count(*) FROM viewers").fetchone() == (10,)
+    except psycopg.OperationalError:
+        # Not even the database is there yet.
+        return False
 
 
 class Running(NamedTuple):

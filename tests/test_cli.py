@@ -177,6 +177,18 @@ def test_a_process_exits_with_the_code(
     assert "Traceback" not in done.stderr
 
 
+async def test_a_service_without_a_usable_url_does_not_start() -> None:
+    """A typo in DATABASE_URL is a bad setting, exit 78, and no database to wait for."""
+    environment = {"DATABASE_URL": "nonsense", "GEOINGEST_PORT": "0", "GEOINGEST_ADMIN_PORT": "0"}
+    with processes.Process("serve", environment=environment) as service:
+        await conftest.until(
+            lambda: service.popen.poll() is not None or "serving" in service.output(), seconds=30
+        )
+
+        assert service.popen.poll() == 78
+        assert "geoingest: DATABASE_URL" in service.output()
+
+
 async def test_a_port_that_is_taken_is_named(nobody: str) -> None:
     """`geoingest serve` beside another program on its port: exit 1 and the address."""
     with socket.create_server(("127.0.0.1", 0)) as other:

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import signal
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 
 import aiohttp
 import pytest
@@ -68,16 +68,9 @@ async def _load(
             stop.set()
 
 
-@contextlib.contextmanager
-def _standing_still(servers: cluster.Cluster) -> Iterator[Callable[[], None]]:
-    """Every process of the server is stopped until the block calls what it is given, or ends."""
+def _all(servers: cluster.Cluster) -> set[trees.Running]:
     assert servers.primary.pid is not None
-    members = trees.tree(servers.primary.pid)
-    trees.send(members, signal.SIGSTOP)
-    try:
-        yield lambda: trees.send(members, signal.SIGCONT)
-    finally:
-        trees.send(members, signal.SIGCONT)
+    return trees.tree(servers.primary.pid)
 
 
 async def _start_again(servers: cluster.Cluster) -> None:
@@ -151,7 +144,7 @@ async def test_a_hanging_database_is_answered_503_and_ingest_resumes(
     hurry = {"GEOINGEST_WRITE_TIMEOUT_SECONDS": "1"}
 
     async with processes.serving(database, **hurry) as service, _load(service, school, log):
-        with _standing_still(servers):
+        with trees.standing_still(_all(servers)):
             hung_at = time.monotonic()
             await conftest.until(lambda: log.count(503, since=hung_at) >= 500, seconds=30)
         await _resumed(log)
@@ -174,7 +167,7 @@ async def test_memory_is_bounded_when_the_database_hangs(
     ):
         await senders.Sender(school[0], log).post(session)
         before_mib = service.rss_mib()
-        with _standing_still(servers) as go_on:
+        with trees.standing_still(_all(servers)) as go_on:
             async with asyncio.TaskGroup() as group:
                 for number in range(600):
                     phone = senders.Sender(school[number % PHONES], log, sizes=(1000,))

@@ -115,9 +115,11 @@ async def test_zero_is_visible_and_limits_are_told(
     running: conftest.Running, database: conftest.Database
 ) -> None:
     """Every reason has its sample before it first happens; what can fill up comes with its limit."""
-    labels = (await _scrape(running)).labels()
+    await conftest.until(lambda: running.service.queue.open_lanes == database.settings().writers)
+
     scrape = await _scrape(running)
 
+    labels = scrape.labels()
     for family in (
         "geoingest_pings_rejected",
         "geoingest_auth_failures",
@@ -223,7 +225,8 @@ async def test_reads_tell_their_source_and_the_replica_its_lag(
     await conftest.until(lambda: running.service.replica.in_use, seconds=20)
     before = await _scrape(running)
     headers = {"Authorization": f"Bearer {school[0].viewer_token}"}
-    async with running.client.get("/v1/students/1/track", headers=headers) as answer:
+    path = f"/v1/students/{school[0].student_id}/track"
+    async with running.client.get(path, headers=headers) as answer:
         assert answer.status == 200
     after = await _scrape(running)
 

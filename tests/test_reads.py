@@ -11,6 +11,7 @@ import pytest
 
 from geoingest import db
 from geoingest.access import provision
+from geoingest.access import tokens as access_tokens
 from geoingest.tracking import parameters
 from tests import conftest, guardians
 
@@ -156,9 +157,16 @@ async def test_who_has_no_viewers_token_is_told_nothing(
     primary: conftest.Running, database: conftest.Database, school: list[provision.Enrolled]
 ) -> None:
     """Unknown and revoked viewers, and devices: 401 on every read, also of students not there."""
-    database.query("UPDATE viewers SET revoked_at = now() WHERE viewer_id = 1")
+    database.query(
+        "UPDATE viewers SET revoked_at = now() WHERE token_digest = $1",
+        access_tokens.digest(school[0].viewer_token),
+    )
     tokens = (school[0].viewer_token, school[0].device_token, "gi_view_unknown", "")
-    paths = [f"/v1/students/{one}/{what}" for one in (1, 10**9) for what in ("location", "track")]
+    paths = [
+        f"/v1/students/{one}/{what}"
+        for one in (school[0].student_id, 10**9)
+        for what in ("location", "track")
+    ]
 
     for token in tokens:
         guardian = guardians.Guardian(primary, token)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import signal
+import pathlib
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 
 import psycopg
 
@@ -39,20 +39,11 @@ async def _flowing(
         yield traffic
 
 
-@contextlib.contextmanager
-def _stopped_receiver(servers: cluster.Cluster) -> Iterator[None]:
-    """The replica gets nothing, and does not know that there is anything."""
+def _processes(servers: cluster.Cluster, name: str = "") -> list[trees.Running]:
+    """The replica's processes, or those of this name."""
     assert servers.replica.pid is not None
     commands = trees.command_lines()
-    receiver = [
-        one for one in trees.tree(servers.replica.pid) if "walreceiver" in commands.get(one.pid, "")
-    ]
-    assert len(receiver) == 1
-    trees.send(receiver, signal.SIGSTOP)
-    try:
-        yield
-    finally:
-        trees.send(receiver, signal.SIGCONT)
+    return [one for one in trees.tree(servers.replica.pid) if name in commands.get(one.pid, "")]
 
 
 @contextlib.asynccontextmanager
@@ -101,10 +92,39 @@ async def test_a_replica_that_gets_no_wal_is_left_for_its_lag(
 ) -> None:
     """Neither paused nor away, only behind: its measured lag passes the limit and it is left."""
     async with _flowing(start, database, school[0], max_lag_seconds=1.0) as traffic:
-        with _stopped_receiver(servers):
+        with trees.standing_still(_processes(servers, "walreceiver")):
             left_after = await traffic.comes_from("primary", seconds=LEAVE_SECONDS)
 
     assert left_after > 0.5
+
+
+async def test_a_replica_that_hangs_is_left(
+    servers: cluster.Cluster,
+    database: conftest.Database,
+    school: list[provision.Enrolled],
+    start: conftest.Start,
+) -> None:
+    """Its processes stand still and take questions without an answer: nobody gets anything but 200."""
+    async with _flowing(start, database, school[0], readers=READERS) as traffic:
+        with trees.standing_still(_processes(servers)):
+            await traffic.comes_from("primary", seconds=LEAVE_SECONDS)
+            await traffic.goes_on(reads=200)
+
+
+async def test_a_replica_that_was_never_there_is_never_in_use(
+    database: conftest.Database, start: conftest.Start, tmp_path: pathlib.Path
+) -> None:
+    """A service that starts without its replica does not say that reads go there."""
+    nowhere = f"postgresql://nobody@/nothing?host={tmp_path}"
+    running = await start(database.settings(database_replica_url=nowhere))
+    said = set()
+
+    end = time.monotonic() + 1.5
+    while time.monotonic() < end:
+        said.add(running.service.replica.in_use)
+        await asyncio.sleep(0.01)
+
+    assert said == {False}
 
 
 async def test_readers_and_phones_do_not_notice_a_stopped_replica(

@@ -7,7 +7,7 @@ import os
 import pathlib
 import signal
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Literal, NamedTuple
 
 
@@ -52,6 +52,21 @@ def send(members: Iterable[Running], number: signal.Signals) -> None:
     for one in left(members):
         with contextlib.suppress(ProcessLookupError):
             os.kill(one.pid, number)
+
+
+@contextlib.contextmanager
+def standing_still(members: Iterable[Running]) -> Iterator[Callable[[], None]]:
+    """They hang: stopped until the block calls what it is given, or ends."""
+    stopped = list(members)
+
+    def go_on() -> None:
+        send(stopped, signal.SIGCONT)
+
+    send(stopped, signal.SIGSTOP)
+    try:
+        yield go_on
+    finally:
+        go_on()
 
 
 def command_lines() -> dict[int, str]:

@@ -66,7 +66,7 @@ class Credentials:
         while True:
             try:
                 await self.refresh()
-            except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError) as exc:
+            except db.DRIVER_ERRORS as exc:
                 log.debug("credentials not refreshed", extra={"reason": db.sqlstate(exc)})
             await asyncio.sleep(POLL_SECONDS)
 

@@ -81,8 +81,10 @@ class Endpoints:
                 return await request.read()
         except TimeoutError as exc:
             raise errors.BodyTimeoutError from exc
-        except (ClientPayloadError, web.RequestPayloadError) as exc:
-            raise errors.MalformedBodyError("the body ended early or does not unpack") from exc
+        except (ClientPayloadError, web.RequestPayloadError, ConnectionError) as exc:
+            # Nothing more to read: the server would trip over the same error again.
+            request.content.feed_eof()
+            raise errors.BrokenBodyError from exc
 
     def _sized(self, body: bytes) -> bytes:
         if len(body) > self._terms.max_body_bytes:

@@ -6,8 +6,6 @@ import asyncio
 import logging
 import random
 
-import asyncpg
-
 from geoingest import db
 from geoingest.ingest import batcher, writer
 
@@ -38,7 +36,7 @@ async def _connect(lane_writer: writer.Writer) -> None:
     while True:
         try:
             await lane_writer.connect()
-        except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as exc:
+        except db.DRIVER_ERRORS as exc:
             if not away:
                 log.warning("primary away", extra={"reason": db.sqlstate(exc)})
             away = True

@@ -106,7 +106,7 @@ class Writer:
                     log.warning("no partition for a ping's month; run: geoingest migrate")
                     raise errors.WriteFailedError from exc
                 return await self._write_halves(pings, rejected, exc)
-            except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError) as exc:
+            except db.DRIVER_ERRORS as exc:
                 _count_failure(exc)
                 if isinstance(exc, TimeoutError):
                     # The sender has waited long enough; the server may still commit.
@@ -192,7 +192,7 @@ class Writer:
                 while self._connection is None:
                     try:
                         await self.connect()
-                    except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as exc:
+                    except db.DRIVER_ERRORS as exc:
                         log.debug("no connection", extra={"reason": db.sqlstate(exc)})
                         await asyncio.sleep(_RECONNECT_PAUSE_SECONDS)
         except TimeoutError:

@@ -46,7 +46,11 @@ def run(settings: config.Config, stop: threading.Event) -> None:
     """Runs all jobs now and every hour until `stop` is set; a failure is tried again soon."""
     with pool(settings) as connections:
         while not stop.is_set():
-            ok = run_once(connections, settings, now=datetime.datetime.now(datetime.UTC))
+            try:
+                ok = run_once(connections, settings, now=datetime.datetime.now(datetime.UTC))
+            except psycopg.Error as exc:
+                log.warning("jobs not run", extra={"reason": db.sqlstate(exc)})
+                ok = False
             stop.wait(INTERVAL_SECONDS if ok else RETRY_SECONDS)
 
 
@@ -56,7 +60,10 @@ def pool(settings: config.Config) -> Pool:
 
 
 def run_once(connections: Pool, settings: config.Config, *, now: datetime.datetime) -> bool:
-    """One round under the jobs' lock; True when every job succeeded or another process is at it."""
+    """One round under the jobs' lock; True when every job succeeded or another process is at it.
+
+    Raises psycopg.Error when the database is away.
+    """
     try:
         with (
             connections.connection() as connection,
@@ -67,9 +74,6 @@ def run_once(connections: Pool, settings: config.Config, *, now: datetime.dateti
         for name in JOBS:
             metrics.job_runs.labels(name, "skipped").inc()
         return True
-    except psycopg.Error as exc:
-        log.warning("jobs not run", extra={"reason": db.sqlstate(exc)})
-        return False
     return all(outcomes)
 
 

@@ -27,6 +27,7 @@ def run(url: str, *, detail_days: int, now: datetime.datetime) -> list[str]:
         locks.hold(connection, locks.SCHEMA, patience_seconds=_PATIENCE_SECONDS),
     ):
         applied = _apply(url)
+        connection.execute(db.queries()["put_timeouts_in_force"])
         made = partitions.ensure(connection, detail_days=detail_days, now=now)
     return applied + made
 

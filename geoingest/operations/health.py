@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
 
-import asyncpg
 import orjson
 from aiohttp import web
 from prometheus_client.aiohttp import make_aiohttp_handler
@@ -58,6 +57,6 @@ async def primary_problem(pool: db.Pool) -> str | None:
                 # Poolers and some hosts drop start-up parameters silently, so ask what is in force.
                 if await connection.fetchval("SELECT current_setting($1)", name) == "0":
                     return f"{name} is not set for this role; run: geoingest migrate"
-    except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError) as exc:
+    except db.DRIVER_ERRORS as exc:
         return f"no connection ({db.sqlstate(exc)})"
     return None

@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 
-import asyncpg
-
 from geoingest import db, metrics
 
 log = logging.getLogger(__name__)
@@ -26,7 +24,7 @@ class Runway:
         while True:
             try:
                 await self.look()
-            except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError) as exc:
+            except db.DRIVER_ERRORS as exc:
                 log.debug("partitions not looked up", extra={"reason": db.sqlstate(exc)})
                 await asyncio.sleep(1.0)
             else:

@@ -13,8 +13,6 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import Generic, Literal, NamedTuple, TypeAlias, TypeVar
 
-import asyncpg
-
 from geoingest import db, errors, metrics
 from geoingest.tracking import lag
 
@@ -36,7 +34,6 @@ _TURN_SECONDS = 1.0
 _CONNECT_SECONDS = 1.0
 # Replay cancelled the query: the same question will do on the primary.
 _CONFLICTS = ("40001", "57014")
-_DRIVER_ERRORS = (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError)
 _reads: dict[Source, Callable[[], None]] = {
     "replica": metrics.reads.labels("replica").inc,
     "primary": metrics.reads.labels("primary").inc,
@@ -108,7 +105,7 @@ class Replica:
             try:
                 async with asyncio.timeout(_REPLICA_PATIENCE_SECONDS):
                     return await self._replica.ask(query, as_of)
-            except _DRIVER_ERRORS as exc:
+            except db.DRIVER_ERRORS as exc:
                 if db.is_away(exc):
                     # Too slow may also be our own doing; whether the replica hangs, the probe finds out.
                     if not isinstance(exc, TimeoutError):
@@ -117,7 +114,7 @@ class Replica:
                     raise
         try:
             return await self._primary.ask(query, _utc_now())
-        except _DRIVER_ERRORS as exc:
+        except db.DRIVER_ERRORS as exc:
             if db.is_away(exc) or db.sqlstate(exc) in _CONFLICTS:
                 raise errors.DatabaseUnavailableError from exc
             raise
@@ -152,7 +149,7 @@ class Replica:
             async with asyncio.timeout(_PROBE_TIMEOUT_SECONDS):
                 async with self._primary.pool.acquire(timeout=_CONNECT_SECONDS) as connection:
                     position = await connection.fetchval(db.queries()["primary_position"])
-        except _DRIVER_ERRORS:
+        except db.DRIVER_ERRORS:
             # A primary that is away commits nothing: the last sample still bounds the answer.
             return
         self._ring.add(lag.Sample(position, seen_seconds, taken_at))
@@ -164,7 +161,7 @@ class Replica:
             async with asyncio.timeout(_PROBE_TIMEOUT_SECONDS):
                 async with self._replica.pool.acquire(timeout=_CONNECT_SECONDS) as connection:
                     (row,) = await connection.fetch(db.queries()["replica_position"])
-        except _DRIVER_ERRORS:
+        except db.DRIVER_ERRORS:
             self._failed_probes += 1
             return "away" if self._failed_probes >= _FAILED_PROBES else None
         self._failed_probes = 0

@@ -159,18 +159,3 @@ COMMENT ON COLUMN rejected_pings.raw IS
 'The first 1,024 bytes of what was sent; bytes, because it may not be valid text.';
 
 CREATE INDEX idx_rejected_pings_received ON rejected_pings (received_at);
-
--- Timeouts live with the role: poolers refuse them as start-up parameters and some hosts drop them silently.
-DO $$
-DECLARE
-    setting text;
-BEGIN
-    FOREACH setting IN ARRAY ARRAY[
-        'statement_timeout = ''30s''',
-        'lock_timeout = ''5s''',
-        'idle_in_transaction_session_timeout = ''60s'''
-    ] LOOP
-        EXECUTE format('ALTER ROLE CURRENT_USER IN DATABASE %I SET ', current_database()) || setting;
-    END LOOP;
-END
-$$;

@@ -7,6 +7,23 @@ SELECT pg_try_advisory_lock($1) AS held;
 -- migrations.run and jobs.run_once, on the primary, direct connection.
 SELECT pg_advisory_unlock($1);
 
+-- name: put_timeouts_in_force
+-- migrations.run, on the primary, each time, because a dump and restore loses them. They live with the role:
+-- poolers refuse them as start-up parameters and some hosts drop them silently.
+DO $$
+DECLARE
+    setting text;
+BEGIN
+    FOREACH setting IN ARRAY ARRAY[
+        'statement_timeout = ''30s''',
+        'lock_timeout = ''5s''',
+        'idle_in_transaction_session_timeout = ''60s'''
+    ] LOOP
+        EXECUTE format('ALTER ROLE CURRENT_USER IN DATABASE %I SET ', current_database()) || setting;
+    END LOOP;
+END
+$$;
+
 -- name: list_partitions
 -- partitions.ensure, on the primary. Catalog only; small.
 SELECT child.relname AS partition_name
