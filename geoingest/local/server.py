@@ -22,6 +22,7 @@ log = logging.getLogger(__name__)
 START_SECONDS = 300.0
 STOP_SECONDS = 60.0
 _POLL_SECONDS = 0.1
+_LINGER_SECONDS = 20.0
 
 
 class Server:
@@ -61,6 +62,17 @@ class Server:
     def start(self, settings: Mapping[str, str], url: str) -> None:
         """Starts the server and returns once it answers; LocalError with the log's place if it does not."""
         self._end_leftover()
+        # After a kill -9 of the postmaster its children hold the shared memory for some moments more.
+        was_killed = (self.data / "postmaster.pid").exists()
+        deadline = time.monotonic() + (_LINGER_SECONDS if was_killed else 0)
+        self._spawn(settings)
+        while not self._is_ready(url):
+            if time.monotonic() > deadline:
+                raise errors.LocalError(f"postgres did not start; its log: {self.log_path}")
+            time.sleep(_POLL_SECONDS)
+            self._spawn(settings)
+
+    def _spawn(self, settings: Mapping[str, str]) -> None:
         options = {
             **settings,
             "listen_addresses": "",
@@ -80,7 +92,6 @@ class Server:
                 start_new_session=True,
                 **self._owner.credentials(),  # type: ignore[call-overload]  # user and group
             )
-        self._wait_until_ready(url)
 
     def stop(self) -> None:
         """Ends sessions, writes a checkpoint, waits; kills only what does not end in a minute."""
@@ -96,13 +107,14 @@ class Server:
                 self._process.wait()
         self._process = None
 
-    def _wait_until_ready(self, url: str) -> None:
+    def _is_ready(self, url: str) -> bool:
+        """True once it answers, False when it ends first."""
         deadline = time.monotonic() + START_SECONDS
         while time.monotonic() < deadline:
             if self.exit_code is not None:
-                raise errors.LocalError(f"postgres did not start; its log: {self.log_path}")
+                return False
             with contextlib.suppress(psycopg.OperationalError), psycopg.connect(url):
-                return
+                return True
             time.sleep(_POLL_SECONDS)
         raise errors.LocalError(f"postgres is not ready yet; its log: {self.log_path}")
 

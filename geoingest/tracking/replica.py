@@ -163,7 +163,9 @@ class Replica:
                     (row,) = await connection.fetch(db.queries()["replica_position"])
         except db.DRIVER_ERRORS:
             self._failed_probes += 1
-            return "away" if self._failed_probes >= _FAILED_PROBES else None
+            # One that is in use gets another chance, one that is not gets no first.
+            patient = self._in_use and self._failed_probes < _FAILED_PROBES
+            return None if patient else "away"
         self._failed_probes = 0
         if not row["in_recovery"]:
             self._ring.clear()
