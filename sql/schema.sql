@@ -1,7 +1,8 @@
 -- The whole schema, as it stands after every migration, to be read. It is not run by the program: the files of
 -- migrations/ are, in order, and a test proves that both make the same. Whoever changes one changes the other.
 -- Beside it there are only the months of geolocation_data (geolocation_data_y2026m11, ...), which
--- geoingest/lifecycle/partitions.py makes, and yoyo's own tables.
+-- geoingest/lifecycle/partitions.py makes, the role's timeouts, which each migration puts in force again
+-- (put_timeouts_in_force in queries/lifecycle.sql), and yoyo's own tables.
 
 CREATE FUNCTION stamp_change() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
@@ -162,18 +163,3 @@ COMMENT ON COLUMN rejected_pings.raw IS
 'The first 1,024 bytes of what was sent; bytes, because it may not be valid text.';
 
 CREATE INDEX idx_rejected_pings_received ON rejected_pings (received_at);
-
--- Timeouts live with the role: poolers refuse them as start-up parameters and some hosts drop them silently.
-DO $$
-DECLARE
-    setting text;
-BEGIN
-    FOREACH setting IN ARRAY ARRAY[
-        'statement_timeout = ''30s''',
-        'lock_timeout = ''5s''',
-        'idle_in_transaction_session_timeout = ''60s'''
-    ] LOOP
-        EXECUTE format('ALTER ROLE CURRENT_USER IN DATABASE %I SET ', current_database()) || setting;
-    END LOOP;
-END
-$$;
