@@ -150,7 +150,7 @@ async def test_lag_of_an_idle_system_is_below_a_second(
 ) -> None:
     """Nobody writes: the reported lag stays below 1 s and reads stay with the replica."""
     running = await start(database.settings())
-    await conftest.until(lambda: running.service.replica.in_use)
+    await conftest.until(lambda: running.service.replica.in_use, seconds=RETURN_SECONDS)
     lags, metric = [], []
 
     end = time.monotonic() + IDLE_SECONDS

@@ -30,6 +30,7 @@ _PROBE_TIMEOUT_SECONDS = 1.0
 _FAILED_PROBES = 3
 # A replica that hangs must leave time for the primary to answer.
 _REPLICA_PATIENCE_SECONDS = 2.0
+_NEVER = float("-inf")
 _TURN_SECONDS = 1.0
 _CONNECT_SECONDS = 1.0
 # Replay cancelled the query: the same question will do on the primary.
@@ -85,8 +86,8 @@ class Replica:
         self._ring = lag.Ring()
         self._in_use = False
         self._failed_probes = 0
-        # Long ago, so that a healthy replica is used from the first probe on.
-        self._unwell_at = float("-inf")
+        # The first time a healthy replica is used at once: only one that was left must prove itself.
+        self._unwell_at = _NEVER
 
     @property
     def in_use(self) -> bool:
@@ -174,7 +175,8 @@ class Replica:
         return "paused" if row["paused"] else None
 
     def _leave(self, reason: str) -> None:
-        self._unwell_at = time.monotonic()
+        if self._in_use or self._unwell_at > _NEVER:
+            self._unwell_at = time.monotonic()
         if self._in_use:
             self._in_use = False
             log.warning("reads go to the primary", extra={"reason": reason})
