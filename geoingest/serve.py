@@ -3,19 +3,29 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import functools
 import gc
 import logging
+import pathlib
 import resource
 import signal
+import socket
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import NamedTuple, TypeAlias
 
 from aiohttp import web
+from typing_extensions import override
 
-from geoingest import app, config, errors, http
+from geoingest import app, config, errors, http, metrics
 
 log = logging.getLogger(__name__)
 
 # aiohttp's own 128 overflowed 13,380 times when 5,000 phones came at once.
 BACKLOG = 4096
+# Connections a worker takes per turn of its loop; with more, one would swallow a whole storm.
+ACCEPTED_AT_ONCE = 16
+_SAMPLE_SECONDS = 1.0
 _WANTED_FILES = 12_000
 _LINGERING_SECONDS = 2.0
 _DRAIN_SECONDS = 1.0
@@ -23,26 +33,48 @@ _DRAIN_SECONDS = 1.0
 _GC_THRESHOLD = 20_000
 
 
+class Share(NamedTuple):
+    """What a worker gets from its supervisor: the public port's socket, and where it is asked."""
+
+    listener: int
+    admin: pathlib.Path
+
+
+# Opens both ports; the public one is closed first.
+_Open: TypeAlias = Callable[[config.Config, web.AppRunner, web.AppRunner], Awaitable[web.BaseSite]]
+
+
+class SharedSocket(socket.socket):
+    """A listening socket of several processes: none of them changes how many may wait there."""
+
+    @override
+    def listen(self, backlog: int = BACKLOG, /) -> None:
+        # asyncio would set it to what it accepts at once.
+        super().listen(BACKLOG)
+
+
 async def serve(settings: config.Config) -> None:
     """Runs the service until SIGTERM or SIGINT, then answers what was read and returns."""
+    await _run(settings, _open_ports)
+
+
+async def serve_share(settings: config.Config, share: Share) -> None:
+    """The same as one of several processes on the port."""
+    async with _sampling():
+        await _run(settings, functools.partial(_join, share))
+
+
+async def _run(settings: config.Config, open_ports: _Open) -> None:
     _raise_file_limit()
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     async with app.running(settings) as service:
-        public = _runner(app.public(settings, service), settings)
-        admin = _runner(app.admin(service), settings)
+        public = runner(app.public(settings, service), settings)
+        admin = runner(app.admin(service), settings)
         try:
-            site = await _listen(public, settings.host, settings.port)
-            await _listen(admin, settings.host, settings.admin_port)
-            log.info(
-                "serving",
-                extra={
-                    "url": f"http://{settings.host}:{_port(public)}",
-                    "admin": f"http://{settings.host}:{_port(admin)}",
-                },
-            )
+            site = await open_ports(settings, public, admin)
             _settle_memory()
             await stop.wait()
             log.info("draining")
@@ -57,7 +89,8 @@ async def serve(settings: config.Config) -> None:
     log.info("stopped")
 
 
-def _runner(application: web.Application, settings: config.Config) -> web.AppRunner:
+def runner(application: web.Application, settings: config.Config) -> web.AppRunner:
+    """An application with the service's limits on its connections."""
     return web.AppRunner(
         application,
         # It would double the cost of a request; requests are counted in the metrics.
@@ -69,9 +102,10 @@ def _runner(application: web.Application, settings: config.Config) -> web.AppRun
     )
 
 
-async def _listen(runner: web.AppRunner, host: str, port: int) -> web.TCPSite:
-    await runner.setup()
-    site = web.TCPSite(runner, host, port, backlog=BACKLOG, reuse_address=True)
+async def listen(one: web.AppRunner, host: str, port: int) -> web.TCPSite:
+    """Opens a port; LocalError when it is taken."""
+    await one.setup()
+    site = web.TCPSite(one, host, port, backlog=BACKLOG, reuse_address=True)
     try:
         await site.start()
     except OSError as exc:
@@ -79,8 +113,46 @@ async def _listen(runner: web.AppRunner, host: str, port: int) -> web.TCPSite:
     return site
 
 
-def _port(runner: web.AppRunner) -> int:
-    return int(runner.addresses[0][1])
+def announce(host: str, *, port: int, admin_port: int) -> None:
+    """Says where it is, once pings can be posted."""
+    urls = {"url": f"http://{host}:{port}", "admin": f"http://{host}:{admin_port}"}
+    log.info("serving", extra=urls)
+
+
+async def _open_ports(
+    settings: config.Config, public: web.AppRunner, admin: web.AppRunner
+) -> web.BaseSite:
+    site = await listen(public, settings.host, settings.port)
+    admin_site = await listen(admin, settings.host, settings.admin_port)
+    announce(settings.host, port=site.port, admin_port=admin_site.port)
+    return site
+
+
+async def _join(
+    share: Share, _settings: config.Config, public: web.AppRunner, admin: web.AppRunner
+) -> web.BaseSite:
+    await public.setup()
+    await admin.setup()
+    site = web.SockSite(public, SharedSocket(fileno=share.listener), backlog=ACCEPTED_AT_ONCE)
+    await site.start()
+    # Who is answered here knows that the public port is open.
+    await web.UnixSite(admin, share.admin).start()
+    return site
+
+
+@contextlib.asynccontextmanager
+async def _sampling() -> AsyncIterator[None]:
+    async def sample() -> None:
+        while True:
+            metrics.sample()
+            await asyncio.sleep(_SAMPLE_SECONDS)
+
+    task = asyncio.create_task(sample())
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.wait([task])
 
 
 def _raise_file_limit() -> None:
