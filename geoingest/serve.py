@@ -26,6 +26,9 @@ BACKLOG = 4096
 # Connections a worker takes per turn of its loop; with more, one would swallow a whole storm.
 ACCEPTED_AT_ONCE = 16
 _SAMPLE_SECONDS = 1.0
+# After that a worker answers callers itself, if only with 503.
+_READY_SECONDS = 5.0
+_POLL_SECONDS = 0.02
 _WANTED_FILES = 12_000
 _LINGERING_SECONDS = 2.0
 _DRAIN_SECONDS = 1.0
@@ -41,7 +44,7 @@ class Share(NamedTuple):
 
 
 # Opens both ports; the public one is closed first.
-_Open: TypeAlias = Callable[[config.Config, web.AppRunner, web.AppRunner], Awaitable[web.BaseSite]]
+_Open: TypeAlias = Callable[[app.Service, web.AppRunner, web.AppRunner], Awaitable[web.BaseSite]]
 
 
 class SharedSocket(socket.socket):
@@ -55,7 +58,7 @@ class SharedSocket(socket.socket):
 
 async def serve(settings: config.Config) -> None:
     """Runs the service until SIGTERM or SIGINT, then answers what was read and returns."""
-    await _run(settings, _open_ports)
+    await _run(settings, functools.partial(_open_ports, settings))
 
 
 async def serve_share(settings: config.Config, share: Share) -> None:
@@ -74,7 +77,7 @@ async def _run(settings: config.Config, open_ports: _Open) -> None:
         public = runner(app.public(settings, service), settings)
         admin = runner(app.admin(service), settings)
         try:
-            site = await open_ports(settings, public, admin)
+            site = await open_ports(service, public, admin)
             _settle_memory()
             await stop.wait()
             log.info("draining")
@@ -120,7 +123,10 @@ def announce(host: str, *, port: int, admin_port: int) -> None:
 
 
 async def _open_ports(
-    settings: config.Config, public: web.AppRunner, admin: web.AppRunner
+    settings: config.Config,
+    _service: app.Service,
+    public: web.AppRunner,
+    admin: web.AppRunner,
 ) -> web.BaseSite:
     site = await listen(public, settings.host, settings.port)
     admin_site = await listen(admin, settings.host, settings.admin_port)
@@ -129,8 +135,12 @@ async def _open_ports(
 
 
 async def _join(
-    share: Share, _settings: config.Config, public: web.AppRunner, admin: web.AppRunner
+    share: Share, service: app.Service, public: web.AppRunner, admin: web.AppRunner
 ) -> web.BaseSite:
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(_READY_SECONDS):
+            # The others take the callers meanwhile; who is not ready would only refuse them.
+            await _until_ready(service)
     await public.setup()
     await admin.setup()
     site = web.SockSite(public, SharedSocket(fileno=share.listener), backlog=ACCEPTED_AT_ONCE)
@@ -138,6 +148,13 @@ async def _join(
     # Who is answered here knows that the public port is open.
     await web.UnixSite(admin, share.admin).start()
     return site
+
+
+async def _until_ready(service: app.Service) -> None:
+    while True:
+        if not any([await check() for check in service.checks().values()]):
+            return
+        await asyncio.sleep(_POLL_SECONDS)
 
 
 @contextlib.asynccontextmanager

@@ -8,7 +8,8 @@ How a supervisor and its workers live:
    later each time; ends that do not stop, or settings that no worker can use, end it all.
 3. A worker holds a slot: the files it counts in and the socket it is asked by. There is one slot more
    than seats, for the next worker of a seat while the last one drains.
-4. SIGHUP: seat by seat the next worker comes, is ready, and only then the last one drains.
+4. A worker takes callers once it is ready. SIGHUP: seat by seat the next worker comes, and only when it
+   takes callers the last one drains.
 5. SIGTERM: the port is closed, every worker drains. A supervisor that is killed takes them along,
    because their stdin closes.
 """
@@ -17,7 +18,6 @@ from __future__ import annotations
 
 import asyncio
 import collections
-import contextlib
 import functools
 import logging
 import pathlib

@@ -58,7 +58,8 @@ class Endpoints:
         checks: dict[str, object] = {}
         for answer in answers:
             checks |= {name: it for name, it in answer.items() if checks.get(name, "ok") == "ok"}
-        checks |= {"ready": ready, "workers": f"{count} of {self._wanted}"}
+        # In a rolling restart there is one more for a moment.
+        checks |= {"ready": ready, "workers": f"{min(count, self._wanted)} of {self._wanted}"}
         return web.Response(
             status=200 if ready else 503, body=orjson.dumps(checks), content_type=http.JSON
         )
@@ -108,21 +109,24 @@ def routes(endpoints: Endpoints, totals: Totals) -> list[web.RouteDef]:
     ]
 
 
-def _processes(pids: Iterable[int]) -> Iterable[Metric]:
+def _processes(pids: Sequence[int]) -> Iterable[Metric]:
     """What the client tells of one process, summed; the first one's start is that of all."""
+    ended = resource.getrusage(resource.RUSAGE_CHILDREN)
     sums: dict[str, Metric] = {}
     for pid in pids:
         for family in ProcessCollector(pid=functools.partial(int, pid), registry=None).collect():
             total = sums.setdefault(family.name, family)
             if total is not family and family.name != _START:
-                total.samples = [_plus(total, family.samples[0].value)]
+                _add(total, family.samples[0].value)
+    if resource.getrusage(resource.RUSAGE_CHILDREN) != ended:
+        # One ended meanwhile and would be counted twice.
+        return _processes(pids)
     if _CPU in sums:
         # A worker that has ended is not there any more, but what it used must not be taken back.
-        ended = resource.getrusage(resource.RUSAGE_CHILDREN)
-        sums[_CPU].samples = [_plus(sums[_CPU], ended.ru_utime + ended.ru_stime)]
+        _add(sums[_CPU], ended.ru_utime + ended.ru_stime)
     return sums.values()
 
 
-def _plus(family: Metric, value: float) -> Any:  # the client's sample
+def _add(family: Metric, value: float) -> None:
     (sample,) = family.samples
-    return sample._replace(value=sample.value + value)
+    family.samples = [sample._replace(value=sample.value + value)]
