@@ -141,6 +141,7 @@ async def _join(
         async with asyncio.timeout(_READY_SECONDS):
             # The others take the callers meanwhile; who is not ready would only refuse them.
             await _until_ready(service)
+    metrics.sample()
     await public.setup()
     await admin.setup()
     site = web.SockSite(public, SharedSocket(fileno=share.listener), backlog=ACCEPTED_AT_ONCE)
