@@ -44,7 +44,7 @@ class Share(NamedTuple):
 
 
 # Opens both ports; the public one is closed first.
-_Open: TypeAlias = Callable[[app.Service, web.AppRunner, web.AppRunner], Awaitable[web.BaseSite]]
+_Open: TypeAlias = Callable[[web.AppRunner, web.AppRunner], Awaitable[web.BaseSite]]
 
 
 class SharedSocket(socket.socket):
@@ -58,38 +58,52 @@ class SharedSocket(socket.socket):
 
 async def serve(settings: config.Config) -> None:
     """Runs the service until SIGTERM or SIGINT, then answers what was read and returns."""
-    await _run(settings, functools.partial(_open_ports, settings))
+    stop = _stop_on_signal()
+    async with app.running(settings) as service:
+        await _answer(settings, service, stop, functools.partial(_open_ports, settings))
+    log.info("stopped")
 
 
 async def serve_share(settings: config.Config, share: Share) -> None:
     """The same as one of several processes on the port."""
-    async with _sampling():
-        await _run(settings, functools.partial(_join, share))
+    async with app.running(settings) as service, _sampling():
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_READY_SECONDS):
+                # The others take the callers meanwhile; who is not ready would only refuse them.
+                await _until_ready(service)
+        # Up to here SIGTERM just ends it: nobody waits for an answer.
+        stop = _stop_on_signal()
+        await _answer(settings, service, stop, functools.partial(_join, share))
+    log.info("stopped")
 
 
-async def _run(settings: config.Config, open_ports: _Open) -> None:
-    _raise_file_limit()
+def _stop_on_signal() -> asyncio.Event:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    async with app.running(settings) as service:
-        public = runner(app.public(settings, service), settings)
-        admin = runner(app.admin(service), settings)
-        try:
-            site = await open_ports(service, public, admin)
-            _settle_memory()
-            await stop.wait()
-            log.info("draining")
-            await site.stop()
-            # Whoever posts within this time is answered and told to close, instead of being cut off.
-            http.drain()
-            await asyncio.sleep(_DRAIN_SECONDS)
-        finally:
-            # The public port first: metrics and health tell of the drain to its end.
-            await public.cleanup()
-            await admin.cleanup()
-    log.info("stopped")
+    return stop
+
+
+async def _answer(
+    settings: config.Config, service: app.Service, stop: asyncio.Event, open_ports: _Open
+) -> None:
+    _raise_file_limit()
+    public = runner(app.public(settings, service), settings)
+    admin = runner(app.admin(service), settings)
+    try:
+        site = await open_ports(public, admin)
+        _settle_memory()
+        await stop.wait()
+        log.info("draining")
+        await site.stop()
+        # Whoever posts within this time is answered and told to close, instead of being cut off.
+        http.drain()
+        await asyncio.sleep(_DRAIN_SECONDS)
+    finally:
+        # The public port first: metrics and health tell of the drain to its end.
+        await public.cleanup()
+        await admin.cleanup()
 
 
 def runner(application: web.Application, settings: config.Config) -> web.AppRunner:
@@ -123,10 +137,7 @@ def announce(host: str, *, port: int, admin_port: int) -> None:
 
 
 async def _open_ports(
-    settings: config.Config,
-    _service: app.Service,
-    public: web.AppRunner,
-    admin: web.AppRunner,
+    settings: config.Config, public: web.AppRunner, admin: web.AppRunner
 ) -> web.BaseSite:
     site = await listen(public, settings.host, settings.port)
     admin_site = await listen(admin, settings.host, settings.admin_port)
@@ -134,13 +145,7 @@ async def _open_ports(
     return site
 
 
-async def _join(
-    share: Share, service: app.Service, public: web.AppRunner, admin: web.AppRunner
-) -> web.BaseSite:
-    with contextlib.suppress(TimeoutError):
-        async with asyncio.timeout(_READY_SECONDS):
-            # The others take the callers meanwhile; who is not ready would only refuse them.
-            await _until_ready(service)
+async def _join(share: Share, public: web.AppRunner, admin: web.AppRunner) -> web.BaseSite:
     metrics.sample()
     await public.setup()
     await admin.setup()

@@ -37,7 +37,7 @@ from geoingest.operations import workforce
 log = logging.getLogger(__name__)
 
 # Beside GEOINGEST_SHUTDOWN_SECONDS; with its default a stop ends within 10 seconds.
-_STOP_SECONDS = 4.0
+_STOP_SECONDS = 3.0
 _PAUSE_SECONDS = 0.2
 # So many ends of a seat within the window, and coming back is no cure.
 _MOST_ENDS = 5
@@ -70,12 +70,11 @@ class Supervisor:
     def __init__(
         self, settings: config.Config, listener: socket.socket, folder: pathlib.Path
     ) -> None:
-        count = settings.worker_count
         self._settings = settings
         self._listener = listener
         self._folder = folder
-        self._seats = [Seat() for _ in range(count)]
-        self._free = set(range(count + 1))
+        self._seats = [Seat() for _ in range(settings.worker_count)]
+        self._free = set(range(settings.worker_count + 1))
         self._workers: dict[int, worker.Worker] = {}
         # Only one seat at a time has two workers.
         self._turn = asyncio.Lock()

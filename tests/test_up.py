@@ -34,6 +34,8 @@ class Up(processes.Process):
                 "GEOINGEST_PORT": str(port),
                 "GEOINGEST_ADMIN_PORT": str(admin_port),
                 "GEOINGEST_WORKERS": "2",
+                # Where a supervisor that is killed leaves its files.
+                "TMPDIR": str(path),
             },
         )
 

@@ -18,6 +18,8 @@ from geoingest import errors, serve, supervisor
 from geoingest.access import provision
 from tests import commands, conftest, pairs, processes, senders, test_metrics, trees
 
+# The promise.
+EXIT_SECONDS = 10.0
 CALLERS = 600
 LEAST_SHARE = 0.2
 # By then one that notices has gone.
@@ -234,6 +236,22 @@ async def test_settings_that_no_worker_can_use_end_it_at_once() -> None:
     assert (code, bad_code) == (78, 78)
     assert "worker ended" not in said
     assert bad_said.count("geoingest: DATABASE_URL") == 1
+
+
+async def test_a_worker_that_hangs_is_told_of_and_does_not_hold_the_exit(
+    database: conftest.Database,
+) -> None:
+    """Its callers would wait for nothing: neither alive nor ready, and SIGTERM still ends it in time."""
+    async with pairs.serving(database) as service:
+        hanging = min(pairs.workers(service), key=lambda one: one.started)
+        with trees.standing_still({hanging}):
+            alive, told = await asyncio.gather(service.status("/livez"), pairs.readiness(service))
+            service.terminate()
+            code = await service.ended(seconds=EXIT_SECONDS)
+
+    assert (alive, told["ready"], told["workers"]) == (503, False, "1 of 2")
+    assert told["loop"] == "a worker does not answer"
+    assert code == 0
 
 
 @pytest.mark.parametrize("fault", ["", "orphans"])
