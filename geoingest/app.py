@@ -73,6 +73,15 @@ class Service:
             *(lane.run(self.queue, one) for one in self.lanes),
         ]
 
+    def checks(self) -> dict[str, health.Check]:
+        """What must be well before pings can be stored."""
+        return {
+            "primary": self.primary_problem,
+            "credentials": self.credentials_problem,
+            "writers": self.writers_problem,
+            "partitions": self.partitions_problem,
+        }
+
     async def credentials_problem(self) -> str | None:
         """A readiness check."""
         return None if self.credentials.is_fresh else "not refreshed"
@@ -137,18 +146,7 @@ def public(settings: config.Config, service: Service) -> web.Application:
 def admin(service: Service) -> web.Application:
     """What the operator and Prometheus reach."""
     app = web.Application(middlewares=[http.observe])
-    app.add_routes(
-        health.routes(
-            health.Endpoints(
-                {
-                    "primary": service.primary_problem,
-                    "credentials": service.credentials_problem,
-                    "writers": service.writers_problem,
-                    "partitions": service.partitions_problem,
-                }
-            )
-        )
-    )
+    app.add_routes(health.routes(health.Endpoints(service.checks())))
     return app
 
 

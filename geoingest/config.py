@@ -40,6 +40,12 @@ class Config:
     data_dir: str = _setting(
         "GEOINGEST_DATA_DIR", "", "embedded databases; default: the user's data folder"
     )
+    workers: int | typing.Literal["auto"] = _setting(
+        "GEOINGEST_WORKERS",
+        1,
+        "processes that share the public port, or auto: one for each core; each has the connections "
+        "and limits below to itself",
+    )
     writers: int = _setting("GEOINGEST_WRITERS", 2, "connections that write batches")
     max_batch_pings: int = _setting(
         "GEOINGEST_MAX_BATCH_PINGS", 5000, "a batch takes no further request beyond this"
@@ -98,6 +104,15 @@ class Config:
     def folder(self) -> pathlib.Path:
         """Where the embedded databases live."""
         return pathlib.Path(self.data_dir) if self.data_dir else default_folder()
+
+    @property
+    def worker_count(self) -> int:
+        """How many processes serve: as asked for, or one for each core this process may use."""
+        if self.workers != "auto":
+            return self.workers
+        if hasattr(os, "sched_getaffinity"):
+            return len(os.sched_getaffinity(0))
+        return os.cpu_count() or 1
 
 
 def default_folder() -> pathlib.Path:

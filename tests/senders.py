@@ -42,6 +42,7 @@ class Log:
         self.unknown: set[Key] = set()
         self.answers: list[Answer] = []
         self.cut = 0
+        self.refused = 0
 
     def count(self, status: int, *, since: float = float("-inf")) -> int:
         """Answers with this status to requests sent since a moment."""
@@ -62,6 +63,7 @@ class Log:
         """No answer came: stored or not, nobody can say. `cut`: on a connection that was there."""
         self.unknown.update(keys)
         self.cut += cut
+        self.refused += not cut
 
     def lost(self, database: conftest.Database) -> set[Key]:
         """Pings that were answered for and are not in the table."""
