@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Protocol
 
 _MILLISECONDS = [f".{number:03d}Z".encode() for number in range(1000)]
@@ -98,6 +98,18 @@ def reading(chooser: random.Random) -> tuple[float, float, float, float, float, 
         round(chooser.uniform(0, 360), 1),
         chooser.randint(5, 100),
     )
+
+
+def head(token: str, *, port: int) -> bytes:
+    """A post's headers; the body's length, an empty line and the body are to follow."""
+    return _head("/v1/pings", token, port, None)
+
+
+def array(instants_ms: Iterable[int], chooser: random.Random) -> bytes:
+    """A body with a ping of each instant, its length in front."""
+    pings = [b'{"timestamp":"' + stamp(one) + _rest(chooser) for one in instants_ms]
+    body = b"[" + b",".join(pings) + b"]"
+    return b"Content-Length: %d\r\n\r\n" % len(body) + body
 
 
 def _rest(chooser: random.Random) -> bytes:
