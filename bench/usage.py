@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pathlib
 import re
@@ -20,6 +21,13 @@ def cpu_seconds(pid: int) -> float | None:
 def peak_rss_mib(pid: int) -> float | None:
     """The most memory that the process, and each it serves with, has held at once, added up."""
     return _sum(_memory_mib(one, "VmHWM") for one in _family(pid))
+
+
+def forget_peak_rss(pid: int) -> None:
+    """The peak counts from now on; where the kernel does not let us, from the start."""
+    for one in _family(pid):
+        with contextlib.suppress(OSError):
+            pathlib.Path(f"/proc/{one}/clear_refs").write_text("5")
 
 
 def rss_mib(pid: int) -> float | None:
