@@ -93,6 +93,9 @@ job_last_success = Gauge(
 )
 partitions_ahead = Gauge("geoingest_partitions_ahead", "Months that exist after the current one.")
 
+asyncio_tasks = Gauge(
+    "geoingest_asyncio_tasks", "Asyncio tasks alive.", multiprocess_mode="livesum"
+)
 build_info = Gauge("geoingest_build_info", "Always 1.", ["version", "python"])
 build_info.labels(geoingest.__version__, platform.python_version()).set(1)
 
