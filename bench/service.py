@@ -7,11 +7,12 @@ import os
 import pathlib
 import subprocess
 import sys
+import tempfile
 import time
 import urllib.error
 import urllib.parse
 import urllib.request
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 import click
@@ -36,9 +37,10 @@ class Service(NamedTuple):
 
 
 @contextlib.contextmanager
-def running(on: world.World, *, module: Sequence[str] = GEOINGEST) -> Iterator[Service]:
+def running(
+    on: world.World, *, module: Sequence[str] = GEOINGEST, settings: Mapping[str, str] | None = None
+) -> Iterator[Service]:
     """Starts it, waits until it is ready, and stops it; what it warned of goes to stderr."""
-    log = on.folder / "service.log"
     environment = {
         **os.environ,
         "DATABASE_URL": on.url,
@@ -49,8 +51,10 @@ def running(on: world.World, *, module: Sequence[str] = GEOINGEST) -> Iterator[S
         "GEOINGEST_ADMIN_PORT": "0",
         "GEOINGEST_LOG_FORMAT": "json",
         "GEOINGEST_LOG_LEVEL": "info",
+        **(settings or {}),
     }
-    with log.open("wb") as output:
+    with tempfile.NamedTemporaryFile(dir=on.folder, suffix=".log", delete=False) as output:
+        log = pathlib.Path(output.name)
         process = subprocess.Popen(
             [sys.executable, "-m", *module],
             env=environment,
