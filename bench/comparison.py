@@ -30,6 +30,8 @@ _OF_LAPS: dict[str, Callable[[Laps], float | None]] = {
     "rps": lambda laps: laps.single.per_second,
     "batch_pings_per_s": lambda laps: laps.batch.per_second * bodies.BACKLOG_PINGS,
     "p99_ms": lambda laps: laps.steady.outcomes["pings"].latency["p99_ms"],
+    # At the same rate for all, where ours finds few pings to write together.
+    "steady_cpu_us_per_ping": lambda laps: _steady_cpu_us(laps.steady),
     "service_cpu_us_per_ping": lambda laps: laps.single.service_us_per_request,
     "database_cpu_us_per_ping": lambda laps: laps.single.database_us_per_request,
     "cpu_us_per_ping": lambda laps: _cpu_us(laps.single),
@@ -40,6 +42,7 @@ _OF_LAPS: dict[str, Callable[[Laps], float | None]] = {
 # Ratio by name: which number of which peer over which other.
 _RATIOS = {
     "naive_cpu_to_ours": ("cpu_us_per_ping", "naive", "ours_1"),
+    "naive_steady_cpu_to_ours": ("steady_cpu_us_per_ping", "naive", "ours_1"),
     "naive_cpu_to_ours_2": ("cpu_us_per_ping", "naive", "ours_2"),
     "rps_to_naive": ("rps", "ours_1", "naive"),
     "rps_2_to_1": ("rps", "ours_2", "ours_1"),
@@ -50,6 +53,7 @@ _RATIOS = {
 
 
 def result(rounds: Sequence[Round]) -> dict[str, object]:
+    """By peer its medians, the ratios, and everything per round."""
     names = list(rounds[0].peers)
     # By peer and number, one value per round.
     series = {
@@ -64,7 +68,7 @@ def result(rounds: Sequence[Round]) -> dict[str, object]:
         ratio: _ratios(series[part][number], series[whole][number])
         for ratio, (number, part, whole) in _RATIOS.items()
     }
-    copy = [one.copy_rows_per_s for one in rounds]
+    copy = [_rounded(one.copy_rows_per_s) for one in rounds]
     ratios["batch_to_copy"] = _ratios(series["ours_1"]["batch_pings_per_s"], copy)
     laps = [one for each in rounds for one in each.peers.values()]
     return {
@@ -88,6 +92,13 @@ def result(rounds: Sequence[Round]) -> dict[str, object]:
 def _cpu_us(lap: closed_loop.Lap) -> float | None:
     parts = (lap.service_us_per_request, lap.database_us_per_request)
     return None if None in parts else sum(one for one in parts if one is not None)
+
+
+def _steady_cpu_us(load: open_loop.Load) -> float | None:
+    if load.service_cpu_share is None or load.database_cpu_share is None:
+        return None
+    share = load.service_cpu_share + load.database_cpu_share
+    return share / load.outcomes["pings"].per_second * 1e6
 
 
 def _per_ping(us_per_body: float | None) -> float | None:

@@ -30,6 +30,7 @@ class Plan(NamedTuple):
     streams: Sequence[stream.Stream]
     warmup_seconds: float
     seconds: float
+    database_pid: int | None = None
 
 
 class Load(NamedTuple):
@@ -40,6 +41,7 @@ class Load(NamedTuple):
     # Of one core, warm-up and measured time together.
     service_cpu_share: float | None
     own_cpu_share: float
+    database_cpu_share: float | None = None
 
     @property
     def kept_schedule(self) -> bool:
@@ -57,10 +59,12 @@ async def run(plan: Plan) -> Load:
     generator.still_memory()
     before = time.perf_counter()
     own_before, service_before = time.process_time(), usage.cpu_seconds(plan.service_pid)
+    database_before = usage.cpu_seconds(plan.database_pid)
     slips = await _send(runs, starts)
     elapsed = time.perf_counter() - before
     own = time.process_time() - own_before
     service = usage.since(service_before, usage.cpu_seconds(plan.service_pid))
+    database = usage.since(database_before, usage.cpu_seconds(plan.database_pid))
     for one in runs:
         await one.finish()
     return Load(
@@ -68,6 +72,7 @@ async def run(plan: Plan) -> Load:
         round(stats.percentile(sorted(slips), 0.99) * 1e3, 3),
         None if service is None else round(service / elapsed, 3),
         round(own / elapsed, 3),
+        None if database is None else round(database / elapsed, 3),
     )
 
 

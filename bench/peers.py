@@ -157,6 +157,7 @@ class _Course:
                 [phones],
                 self._plan.warmup,
                 self._plan.seconds,
+                self._database_pid,
             ),
         )
 

@@ -7,6 +7,8 @@ import pathlib
 import re
 from typing import NamedTuple
 
+_MOST_LOOKS = 5
+
 
 class _Stat(NamedTuple):
     parent: int
@@ -16,14 +18,13 @@ class _Stat(NamedTuple):
 
 def cpu_seconds(pid: int | None) -> float | None:
     """User and system time so far of the process and all below it, those that ended included."""
-    stats = {} if pid is None else _stats()
-    if pid not in stats:
-        return None
-    ticks, found = 0, {pid}
-    while found:
-        ticks += sum(stats[one].ticks for one in found)
-        found = {one for one, stat in stats.items() if stat.parent in found}
-    return ticks / os.sysconf("SC_CLK_TCK")
+    tree = {} if pid is None else _tree(pid)
+    for _ in range(_MOST_LOOKS):
+        before, tree = tree, {} if pid is None else _tree(pid)
+        # One that ended between two looks may be counted neither as itself nor by its parent.
+        if before.keys() == tree.keys():
+            break
+    return sum(tree.values()) / os.sysconf("SC_CLK_TCK") if tree else None
 
 
 def peak_rss_mib(pid: int) -> float | None:
@@ -41,8 +42,18 @@ def since(before: float | None, after: float | None) -> float | None:
     return None if before is None or after is None else after - before
 
 
+def _tree(pid: int) -> dict[int, int]:
+    """Ticks of each; empty where there is no such process, or no /proc."""
+    stats = _stats()
+    found, tree = {pid} & stats.keys(), dict[int, int]()
+    while found:
+        tree |= {one: stats[one].ticks for one in found}
+        found = {one for one, stat in stats.items() if stat.parent in found}
+    return tree
+
+
 def _stats() -> dict[int, _Stat]:
-    """Every process of the machine; empty where there is no /proc."""
+    """Every process of the machine."""
     found = {}
     for path in pathlib.Path("/proc").glob("[0-9]*/stat"):
         try:
