@@ -1,4 +1,4 @@
-"""The service under test: a process of its own, on free ports, ended with the measurement."""
+"""The service under test, and its jobs: processes of their own, on free ports, ended with the measurement."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ from bench import world
 from geoingest.local import child
 
 GEOINGEST = ("geoingest", "serve", child.LEASH)
+JOBS = ("geoingest", "jobs", child.LEASH)
 _ROOT = pathlib.Path(__file__).parent.parent
 _START_SECONDS = 60.0
 _STOP_SECONDS = 20.0
@@ -34,6 +35,7 @@ class Service(NamedTuple):
     host: str
     port: int
     pid: int
+    admin_url: str
 
 
 @contextlib.contextmanager
@@ -41,6 +43,36 @@ def running(
     on: world.World, *, module: Sequence[str] = GEOINGEST, settings: Mapping[str, str] | None = None
 ) -> Iterator[Service]:
     """Starts it, waits until it is ready, and stops it; what it warned of goes to stderr."""
+    process, log = _spawn(on, module, settings or {})
+    try:
+        url, admin_url = _wait_until_ready(process, log)
+        click.echo(f"service {url}, pid {process.pid}, admin {admin_url}", err=True)
+        address = urllib.parse.urlsplit(url)
+        yield Service(str(address.hostname), int(address.port or 0), process.pid, admin_url)
+        if process.poll() is not None:
+            raise click.ClickException(f"the service ended by itself: {_last_line(log)}")
+    finally:
+        _stop(process)
+        _tell_warnings(log)
+
+
+@contextlib.contextmanager
+def jobs(on: world.World) -> Iterator[None]:
+    """`geoingest jobs` beside it."""
+    process, log = _spawn(on, JOBS, {})
+    try:
+        yield
+        if process.poll() is not None:
+            raise click.ClickException(f"the jobs ended by themselves: {_last_line(log)}")
+    finally:
+        _stop(process)
+        _tell_warnings(log)
+
+
+def _spawn(
+    on: world.World, module: Sequence[str], settings: Mapping[str, str]
+) -> tuple[subprocess.Popen[bytes], pathlib.Path]:
+    """The process, and the file it logs to."""
     environment = {
         **os.environ,
         "DATABASE_URL": on.url,
@@ -51,10 +83,9 @@ def running(
         "GEOINGEST_ADMIN_PORT": "0",
         "GEOINGEST_LOG_FORMAT": "json",
         "GEOINGEST_LOG_LEVEL": "info",
-        **(settings or {}),
+        **settings,
     }
     with tempfile.NamedTemporaryFile(dir=on.folder, suffix=".log", delete=False) as output:
-        log = pathlib.Path(output.name)
         process = subprocess.Popen(
             [sys.executable, "-m", *module],
             env=environment,
@@ -66,16 +97,7 @@ def running(
             # Ctrl-C reaches the whole terminal; the order of stopping is ours.
             start_new_session=True,
         )
-    try:
-        url, admin_url = _wait_until_ready(process, log)
-        click.echo(f"service {url}, pid {process.pid}, admin {admin_url}", err=True)
-        address = urllib.parse.urlsplit(url)
-        yield Service(str(address.hostname), int(address.port or 0), process.pid)
-        if process.poll() is not None:
-            raise click.ClickException(f"the service ended by itself: {_last_line(log)}")
-    finally:
-        _stop(process)
-        _tell_warnings(log)
+    return process, pathlib.Path(output.name)
 
 
 def _wait_until_ready(process: subprocess.Popen[bytes], log: pathlib.Path) -> tuple[str, str]:
