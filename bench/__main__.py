@@ -11,7 +11,7 @@ import click
 import orjson
 from typing_extensions import override
 
-from bench import capacity, ingest, peers, provision, reads, report, results
+from bench import capacity, ingest, peers, provision, reads, report, results, school_day
 from geoingest import errors, logs
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -21,6 +21,7 @@ _MEASURE: dict[str, Callable[[Any], dict[str, object]]] = {
     "peers": peers.run,
     "reads": reads.run,
     "provision": provision.run,
+    "school-day": school_day.run,
 }
 
 
@@ -124,6 +125,19 @@ def provision_command(save: bool, **options: Any) -> None:
     _finish("provision", plan, provision.run(plan), save=save)
 
 
+@main.command("school-day", **_example("python -m bench school-day --minutes 4.5"))
+@click.option("--minutes", default=school_day.Plan().minutes, show_default=True, help="For a day.")
+@click.option("--devices", default=school_day.Plan().devices, show_default=True, help="Sockets.")
+@click.option("--students", default=school_day.Plan().students, show_default=True, help="Imported.")
+@click.option("--days", default=school_day.Plan().days, show_default=True, help="Seeded before.")
+@click.option("--quick", is_flag=True, help="Small and short, to see that it works.")
+@_save
+def school_day_command(save: bool, quick: bool, **options: Any) -> None:
+    """Latency through a school's day: rush, bells, buses, an import, guardians, open loop."""
+    plan = school_day.QUICK if quick else school_day.Plan(**options)
+    _finish("school-day", plan, school_day.run(plan), save=save)
+
+
 @main.command("all", **_example("python -m bench all --quick"))
 @click.option("--quick", is_flag=True, help="Short runs, to see that all work; no report.")
 def all_command(quick: bool) -> None:
@@ -134,6 +148,7 @@ def all_command(quick: bool) -> None:
         "peers": peers.Plan(rounds=1, seconds=2.0) if quick else peers.Plan(),
         "reads": reads.Plan(students=500, days=5, seconds=10.0) if quick else reads.Plan(),
         "provision": provision.Plan(10_000) if quick else provision.Plan(),
+        "school-day": school_day.QUICK if quick else school_day.Plan(),
     }
     values = {}
     for name, plan in plans.items():
