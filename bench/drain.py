@@ -9,7 +9,6 @@ from typing import NamedTuple
 
 from bench import backlog, comebacks, generator, phones, stats
 
-_RECONNECT_SECONDS = 0.5
 _SETTLED = re.compile(rb'"stored":(\d+),"duplicate":(\d+),"rejected":\[\]}$')
 
 
@@ -124,14 +123,7 @@ class _Storm:
         task.add_done_callback(self._connects.discard)
 
     async def _connected(self, phone: phones.Phone, due: float) -> None:
-        while True:
-            try:
-                await self._loop.create_connection(lambda: phone, self._plan.host, self._plan.port)
-            except OSError:
-                self._errors += 1
-                await asyncio.sleep(_RECONNECT_SECONDS)
-            else:
-                break
+        await phones.connect_again(phone, host=self._plan.host, port=self._plan.port)
         self._send(phone, due)
 
     def _send(self, phone: phones.Phone, due: float) -> None:

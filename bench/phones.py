@@ -12,6 +12,7 @@ TAIL_BYTES = 64
 # One for all connections: what was read is used up before another reads.
 _space = bytearray(256 * 1024)
 _view = memoryview(_space)
+_RECONNECT_SECONDS = 0.5
 _LENGTH = b"content-length:"
 _RETRY_AFTER = b"retry-after:"
 _WITHOUT_BODY = (204, 304)
@@ -129,6 +130,18 @@ class Phone(asyncio.BufferedProtocol):
 def _value(head: bytes, name: bytes) -> bytes | None:
     at = head.find(name)
     return None if at < 0 else head[at + len(name) :].partition(b"\r")[0]
+
+
+async def connect_again(phone: Phone, *, host: str, port: int) -> None:
+    """Opens its connection anew, however often that takes."""
+    loop = asyncio.get_running_loop()
+    while True:
+        try:
+            await loop.create_connection(lambda: phone, host, port)
+        except OSError:
+            await asyncio.sleep(_RECONNECT_SECONDS)
+        else:
+            return
 
 
 async def connect(

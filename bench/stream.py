@@ -11,17 +11,20 @@ from typing import NamedTuple
 from bench import bodies, phones, stats
 
 _PATIENCE_SECONDS = 10.0
-_RECONNECT_SECONDS = 0.5
 
 
 class Stream(NamedTuple):
-    """How many per second, over how many sockets, and which endings of an answer are right."""
+    """How many per second, over how many sockets, and which endings of an answer are right.
+
+    `refusals` are statuses that are answers, too, and no errors.
+    """
 
     name: str
     per_second: float
     sockets: int
     requests: bodies.Requests
     endings: tuple[bytes, ...]
+    refusals: tuple[int, ...] = ()
 
 
 class Outcome(NamedTuple):
@@ -98,6 +101,8 @@ class Run:
             except TimeoutError:
                 self._errors += self._under_way
         self._closing = True
+        for task in self._connects:
+            task.cancel()
         for phone in self._order:
             phone.close()
 
@@ -134,22 +139,12 @@ class Run:
             phone.due = None
             self._errors += 1
             self._end_one()
-        self._start(self._connect_again(phone))
+        self._start(phones.connect_again(phone, host=self._host, port=self._port))
 
     def _start(self, connect: Coroutine[None, None, None]) -> None:
         task = asyncio.get_running_loop().create_task(connect)
         self._connects.add(task)
         task.add_done_callback(self._connects.discard)
-
-    async def _connect_again(self, phone: phones.Phone) -> None:
-        loop = asyncio.get_running_loop()
-        while not self._closing:
-            try:
-                await loop.create_connection(lambda: phone, self._host, self._port)
-            except OSError:
-                await asyncio.sleep(_RECONNECT_SECONDS)
-            else:
-                return
 
     def _end_one(self) -> None:
         self._under_way -= 1
@@ -162,7 +157,7 @@ class Run:
         if is_counted:
             self._statuses[status] += 1
         if status >= 300 or ending is None:
-            self._errors += 1
+            self._errors += status not in self._stream.refusals
             return
         self._acknowledged += 1
         if is_counted:

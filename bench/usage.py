@@ -29,6 +29,13 @@ def peak_rss_mib(pid: int) -> float | None:
     return _sum(_memory_mib(one, "VmHWM") for one in _family(pid))
 
 
+def forget_peak_rss(pid: int) -> None:
+    """The peak counts from now on; where the kernel does not let us, from the start."""
+    for one in _family(pid):
+        with contextlib.suppress(OSError):
+            pathlib.Path(f"/proc/{one}/clear_refs").write_text("5")
+
+
 def rss_mib(pid: int) -> float | None:
     """The memory they hold now."""
     return _sum(_memory_mib(one, "VmRSS") for one in _family(pid))
