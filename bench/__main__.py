@@ -11,15 +11,17 @@ import click
 import orjson
 from typing_extensions import override
 
-from bench import capacity, ingest, provision, reads, report, results
+from bench import capacity, ingest, peers, provision, reads, report, results, school_day
 from geoingest import errors, logs
 
 F = TypeVar("F", bound=Callable[..., Any])
 _MEASURE: dict[str, Callable[[Any], dict[str, object]]] = {
     "ingest": ingest.run,
     "capacity": capacity.run,
+    "peers": peers.run,
     "reads": reads.run,
     "provision": provision.run,
+    "school-day": school_day.run,
 }
 
 
@@ -82,6 +84,24 @@ def capacity_command(save: bool, **options: Any) -> None:
     _finish("capacity", plan, capacity.run(plan), save=save)
 
 
+@main.command("peers", **_example("python -m bench peers --rounds 3"))
+@click.option("--rounds", default=peers.Plan().rounds, show_default=True, help="Of all peers.")
+@click.option("--seconds", default=peers.Plan().seconds, show_default=True, help="Per lap.")
+@click.option("--warmup", default=peers.Plan().warmup, show_default=True, help="Before a lap.")
+@click.option("--sockets", default=peers.Plan().sockets, show_default=True, help="For singles.")
+@click.option(
+    "--batch-sockets", default=peers.Plan().batch_sockets, show_default=True, help="For bodies."
+)
+@click.option(
+    "--rate", default=peers.Plan().rate, show_default=True, help="Pings per second, for p99."
+)
+@_save
+def peers_command(save: bool, **options: Any) -> None:
+    """Throughput, CPU time per ping and p99 beside FastAPI with INSERT or executemany, and COPY."""
+    plan = peers.Plan(**options)
+    _finish("peers", plan, peers.run(plan), save=save)
+
+
 @main.command("reads", **_example("python -m bench reads --students 3500 --days 30"))
 @click.option("--students", default=reads.Plan().students, show_default=True, help="Seeded.")
 @click.option("--days", default=reads.Plan().days, show_default=True, help="Seeded, at most 89.")
@@ -105,15 +125,30 @@ def provision_command(save: bool, **options: Any) -> None:
     _finish("provision", plan, provision.run(plan), save=save)
 
 
+@main.command("school-day", **_example("python -m bench school-day --minutes 4.5"))
+@click.option("--minutes", default=school_day.Plan().minutes, show_default=True, help="For a day.")
+@click.option("--devices", default=school_day.Plan().devices, show_default=True, help="Sockets.")
+@click.option("--students", default=school_day.Plan().students, show_default=True, help="Imported.")
+@click.option("--days", default=school_day.Plan().days, show_default=True, help="Seeded before.")
+@click.option("--quick", is_flag=True, help="Small and short, to see that it works.")
+@_save
+def school_day_command(save: bool, quick: bool, **options: Any) -> None:
+    """Latency through a school's day: rush, bells, buses, an import, guardians, open loop."""
+    plan = school_day.QUICK if quick else school_day.Plan(**options)
+    _finish("school-day", plan, school_day.run(plan), save=save)
+
+
 @main.command("all", **_example("python -m bench all --quick"))
 @click.option("--quick", is_flag=True, help="Short runs, to see that all work; no report.")
 def all_command(quick: bool) -> None:
-    """Run all four, save their results, write bench/README.md."""
+    """Run all of them, save their results, write bench/README.md."""
     plans: dict[str, Any] = {
         "ingest": ingest.Plan(seconds=10.0) if quick else ingest.Plan(),
         "capacity": capacity.Plan(rounds=2, seconds=2.0) if quick else capacity.Plan(),
+        "peers": peers.Plan(rounds=1, seconds=2.0) if quick else peers.Plan(),
         "reads": reads.Plan(students=500, days=5, seconds=10.0) if quick else reads.Plan(),
         "provision": provision.Plan(10_000) if quick else provision.Plan(),
+        "school-day": school_day.QUICK if quick else school_day.Plan(),
     }
     values = {}
     for name, plan in plans.items():

@@ -50,10 +50,19 @@ class Singles:
 
 
 class Backlogs:
-    """A hundred pings per request: each phone in turn posts what it has kept, then its next backlog."""
+    """Many pings per request: each phone in turn posts what it has kept, then its next backlog."""
 
-    def __init__(self, tokens: Sequence[str], *, port: int, start_ms: int) -> None:
-        self._heads = [_head("/v1/pings", token, port, None) for token in tokens]
+    def __init__(
+        self,
+        tokens: Sequence[str],
+        *,
+        port: int,
+        start_ms: int,
+        path: str = "/v1/pings",
+        pings: int = BACKLOG_PINGS,
+    ) -> None:
+        self._heads = [_head(path, token, port, None) for token in tokens]
+        self._pings = pings
         self._start_ms = start_ms
         self._bodies: dict[int, bytes] = {}
 
@@ -62,22 +71,15 @@ class Backlogs:
         turn, at = divmod(number, len(self._heads))
         body = self._bodies.get(turn)
         if body is None:
-            body = self._bodies[turn] = self._body(turn)
+            body = self._bodies[turn] = array(
+                backlog_ms(self._start_ms, turn, self._pings), random.Random(turn)
+            )
         return self._heads[at] + body
 
-    def _body(self, turn: int) -> bytes:
-        chooser = random.Random(turn)
-        pings = [
-            b'{"timestamp":"' + stamp(instant_ms) + _rest(chooser)
-            for instant_ms in backlog_ms(self._start_ms, turn)
-        ]
-        body = b"[" + b",".join(pings) + b"]"
-        return b"Content-Length: %d\r\n\r\n" % len(body) + body
 
-
-def backlog_ms(start_ms: int, turn: int) -> range:
+def backlog_ms(start_ms: int, turn: int, pings: int = BACKLOG_PINGS) -> range:
     """The instants of one backlog, in unix milliseconds."""
-    length_ms = BACKLOG_PINGS * BACKLOG_STEP_MS
+    length_ms = pings * BACKLOG_STEP_MS
     first = start_ms + turn * length_ms
     return range(first, first + length_ms, BACKLOG_STEP_MS)
 

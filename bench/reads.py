@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import collections
 import datetime
 import random
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import click
@@ -56,20 +57,40 @@ def run(plan: Plan) -> dict[str, object]:
 
 
 def _streams(plan: Plan, enrolled: Sequence[provision.Enrolled], port: int) -> list[stream.Stream]:
-    newest = questions.newest(enrolled, port=port)
-    tracks = questions.Questions(_track_questions(plan, enrolled, port))
     phones = bodies.Singles([one.device_token for one in enrolled], port=port)
     return [
-        stream.Stream("location", plan.rate, _READERS, newest, questions.SOURCES),
-        stream.Stream("track", plan.rate, _READERS, tracks, questions.SOURCES),
+        *readers(enrolled, days=seed.school_days(plan.days), port=port, rate=plan.rate),
         stream.Stream("pings", plan.pings, plan.students, phones, (ingest.STORED,)),
     ]
 
 
-def _track_questions(plan: Plan, enrolled: Sequence[provision.Enrolled], port: int) -> list[bytes]:
+def readers(
+    enrolled: Sequence[provision.Enrolled],
+    *,
+    days: Sequence[datetime.datetime],
+    port: int,
+    rate: float,
+) -> list[stream.Stream]:
+    """Two streams of questions: the newest position, and the track of one of the days."""
+    newest = questions.newest(enrolled, port=port)
+    tracks = questions.Questions(_track_questions(days, enrolled, port))
+    return [
+        stream.Stream(name, rate, _READERS, asked, questions.SOURCES)
+        for name, asked in (("location", newest), ("track", tracks))
+    ]
+
+
+def replica_share(outcomes: Iterable[stream.Outcome]) -> float | None:
+    """Of the answers, how many came from the replica."""
+    endings = sum((collections.Counter(one.endings) for one in outcomes), collections.Counter())
+    return round(endings[questions.FROM_REPLICA] / endings.total(), 4) if endings else None
+
+
+def _track_questions(
+    days: Sequence[datetime.datetime], enrolled: Sequence[provision.Enrolled], port: int
+) -> list[bytes]:
     """Three random days of each student."""
     chooser = random.Random(5)
-    days = seed.school_days(plan.days)
     asked = []
     for one in enrolled:
         for _ in range(3):
@@ -84,8 +105,6 @@ def _track_questions(plan: Plan, enrolled: Sequence[provision.Enrolled], port: i
 def _result(plan: Plan, load: open_loop.Load, *, seeded: int, rows: int) -> dict[str, object]:
     reads = {name: load.outcomes[name] for name in ("location", "track")}
     pings = load.outcomes["pings"]
-    answered = sum(sum(one.endings.values()) for one in reads.values())
-    from_replica = sum(one.endings.get(questions.FROM_REPLICA, 0) for one in reads.values())
     rate = open_loop.LEAST_RATE_SHARE
     return {
         **{
@@ -93,7 +112,7 @@ def _result(plan: Plan, load: open_loop.Load, *, seeded: int, rows: int) -> dict
             for name, one in load.outcomes.items()
             for key, value in one.latency.items()
         },
-        "replica_share": round(from_replica / answered, 4) if answered else None,
+        "replica_share": replica_share(reads.values()),
         "errors": sum(one.errors for one in load.outcomes.values()),
         "statuses": {name: one.statuses for name, one in load.outcomes.items()},
         "reads_per_s": {name: one.per_second for name, one in reads.items()},

@@ -7,6 +7,7 @@ import os
 import pathlib
 import subprocess
 import sys
+import tempfile
 import time
 import urllib.error
 import urllib.parse
@@ -42,8 +43,7 @@ def running(
     on: world.World, *, module: Sequence[str] = GEOINGEST, settings: Mapping[str, str] | None = None
 ) -> Iterator[Service]:
     """Starts it, waits until it is ready, and stops it; what it warned of goes to stderr."""
-    log = on.folder / "service.log"
-    process = _spawn(on, module, settings or {}, log)
+    process, log = _spawn(on, module, settings or {})
     try:
         url, admin_url = _wait_until_ready(process, log)
         click.echo(f"service {url}, pid {process.pid}, admin {admin_url}", err=True)
@@ -59,8 +59,7 @@ def running(
 @contextlib.contextmanager
 def jobs(on: world.World) -> Iterator[None]:
     """`geoingest jobs` beside it."""
-    log = on.folder / "jobs.log"
-    process = _spawn(on, JOBS, {}, log)
+    process, log = _spawn(on, JOBS, {})
     try:
         yield
         if process.poll() is not None:
@@ -71,8 +70,9 @@ def jobs(on: world.World) -> Iterator[None]:
 
 
 def _spawn(
-    on: world.World, module: Sequence[str], settings: Mapping[str, str], log: pathlib.Path
-) -> subprocess.Popen[bytes]:
+    on: world.World, module: Sequence[str], settings: Mapping[str, str]
+) -> tuple[subprocess.Popen[bytes], pathlib.Path]:
+    """The process, and the file it logs to."""
     environment = {
         **os.environ,
         "DATABASE_URL": on.url,
@@ -85,8 +85,8 @@ def _spawn(
         "GEOINGEST_LOG_LEVEL": "info",
         **settings,
     }
-    with log.open("wb") as output:
-        return subprocess.Popen(
+    with tempfile.NamedTemporaryFile(dir=on.folder, suffix=".log", delete=False) as output:
+        process = subprocess.Popen(
             [sys.executable, "-m", *module],
             env=environment,
             cwd=_ROOT,
@@ -97,6 +97,7 @@ def _spawn(
             # Ctrl-C reaches the whole terminal; the order of stopping is ours.
             start_new_session=True,
         )
+    return process, pathlib.Path(output.name)
 
 
 def _wait_until_ready(process: subprocess.Popen[bytes], log: pathlib.Path) -> tuple[str, str]:

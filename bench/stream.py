@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import collections
 import random
+from collections.abc import Coroutine
 from typing import NamedTuple
 
 from bench import bodies, phones, stats
@@ -55,11 +56,16 @@ class Run:
         self._quiet = asyncio.Event()
         self._closing = False
         self._connects: set[asyncio.Task[None]] = set()
-        self._latencies: list[float] = []
+        self._samples: list[tuple[float, float]] = []
         self._last_answer_at = 0.0
         self._statuses: collections.Counter[int] = collections.Counter()
         self._endings: collections.Counter[bytes] = collections.Counter()
         self._acknowledged = self._errors = self._busy = self._waited = 0
+
+    @property
+    def samples(self) -> list[tuple[float, float]]:
+        """Of each right answer when its request was meant to start, after `zero`, and its latency."""
+        return self._samples
 
     async def connect(self, *, per_second: float) -> None:
         """Opens all sockets; their random order is kept, so that each rests the longest it can."""
@@ -104,8 +110,8 @@ class Run:
         """The numbers; answers that never came are errors, and errors of the warm-up count too."""
         span = max(seconds, self._last_answer_at - self.zero)
         return Outcome(
-            stats.milliseconds(self._latencies),
-            round(len(self._latencies) / span, 2),
+            stats.milliseconds(latency for _, latency in self._samples),
+            round(len(self._samples) / span, 2),
             self._errors,
             dict(self._statuses),
             dict(self._endings),
@@ -133,8 +139,10 @@ class Run:
             phone.due = None
             self._errors += 1
             self._end_one()
-        again = phones.connect_again(phone, host=self._host, port=self._port)
-        task = asyncio.get_running_loop().create_task(again)
+        self._start(phones.connect_again(phone, host=self._host, port=self._port))
+
+    def _start(self, connect: Coroutine[None, None, None]) -> None:
+        task = asyncio.get_running_loop().create_task(connect)
         self._connects.add(task)
         task.add_done_callback(self._connects.discard)
 
@@ -153,6 +161,6 @@ class Run:
             return
         self._acknowledged += 1
         if is_counted:
-            self._latencies.append(now - due)
+            self._samples.append((due - self.zero, now - due))
             self._last_answer_at = now
             self._endings[ending] += 1

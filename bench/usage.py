@@ -8,14 +8,20 @@ import pathlib
 import re
 from collections.abc import Iterable
 
+_MOST_LOOKS = 5
 
-def cpu_seconds(pid: int) -> float | None:
-    """User and system time of the process so far."""
-    try:
-        fields = pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    except OSError:
+
+def cpu_seconds(pid: int | None) -> float | None:
+    """User and system time so far of the process and all below it, those that ended included."""
+    if pid is None:
         return None
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    ticks = _all_ticks(pid)
+    for _ in range(_MOST_LOOKS):
+        before, ticks = ticks, _all_ticks(pid)
+        # One that ended between two looks may be counted neither as itself nor by its parent.
+        if before.keys() == ticks.keys():
+            break
+    return sum(ticks.values()) / os.sysconf("SC_CLK_TCK") if ticks else None
 
 
 def peak_rss_mib(pid: int) -> float | None:
@@ -58,11 +64,22 @@ def since(before: float | None, after: float | None) -> float | None:
 
 def _family(pid: int) -> list[int]:
     """The process and all below it."""
-    try:
-        children = pathlib.Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-    except OSError:
-        return [pid]
+    children: list[str] = []
+    with contextlib.suppress(OSError):
+        for path in pathlib.Path(f"/proc/{pid}/task").glob("*/children"):
+            children += path.read_text().split()
     return [pid, *(one for child in children for one in _family(int(child)))]
+
+
+def _all_ticks(pid: int) -> dict[int, int]:
+    """Of each of the family its own, and those of its children that ended and were waited for."""
+    found = {}
+    for one in _family(pid):
+        with contextlib.suppress(OSError):
+            stat = pathlib.Path(f"/proc/{one}/stat").read_text()
+            # Behind the name, which may hold spaces: utime, stime, cutime, cstime.
+            found[one] = sum(map(int, stat.rpartition(")")[2].split()[11:15]))
+    return found
 
 
 def _memory_mib(pid: int, name: str) -> float | None:
