@@ -7,7 +7,7 @@ import collections
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
-from bench import day, ingest, open_loop, reads, stats, timetable
+from bench import day, ingest, open_loop, questions, stats, timetable
 
 # What a phone posts when it is back: the last minute.
 KEPT_PINGS = 12
@@ -66,7 +66,7 @@ def result(
         "rows": rows,
         "acknowledged": acknowledged,
         "import_seconds": bulk.seconds,
-        "replica_share": reads.replica_share(load.outcomes[name] for name in _SIDES["reads"]),
+        "replica_share": questions.replica_share(load.outcomes[name] for name in _SIDES["reads"]),
         "statuses": {name: one.statuses for name, one in load.outcomes.items()},
         "slip_p99_ms": load.slip_p99_ms,
         "service_cpu_share": load.service_cpu_share,

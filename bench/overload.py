@@ -45,6 +45,11 @@ class Plan(NamedTuple):
     greedy_seconds: float = 10.0
 
 
+QUICK = Plan(
+    devices=500, seconds=5.0, warmup=2.0, capacity_seconds=2.0, greedy_pairs=1, greedy_seconds=3.0
+)
+
+
 class Lap(NamedTuple):
     """What is sent, over how many sockets its capacity is measured, and whether phones obey."""
 

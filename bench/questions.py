@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import collections
 import random
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
+from bench import stream
 from geoingest.access import provision
 
 FROM_REPLICA = b'"source":"replica"}'
@@ -37,3 +39,9 @@ def get(path: str, one: provision.Enrolled, *, port: int) -> bytes:
         f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nUser-Agent: guardian/1.0\r\n"
         f"Accept: application/json\r\nAuthorization: Bearer {one.viewer_token}\r\n\r\n"
     ).encode()
+
+
+def replica_share(outcomes: Iterable[stream.Outcome]) -> float | None:
+    """Of the answers, how many came from the replica."""
+    endings = sum((collections.Counter(one.endings) for one in outcomes), collections.Counter())
+    return round(endings[FROM_REPLICA] / endings.total(), 4) if endings else None

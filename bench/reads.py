@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import collections
 import datetime
 import random
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import click
@@ -80,12 +79,6 @@ def readers(
     ]
 
 
-def replica_share(outcomes: Iterable[stream.Outcome]) -> float | None:
-    """Of the answers, how many came from the replica."""
-    endings = sum((collections.Counter(one.endings) for one in outcomes), collections.Counter())
-    return round(endings[questions.FROM_REPLICA] / endings.total(), 4) if endings else None
-
-
 def _track_questions(
     days: Sequence[datetime.datetime], enrolled: Sequence[provision.Enrolled], port: int
 ) -> list[bytes]:
@@ -112,7 +105,7 @@ def _result(plan: Plan, load: open_loop.Load, *, seeded: int, rows: int) -> dict
             for name, one in load.outcomes.items()
             for key, value in one.latency.items()
         },
-        "replica_share": replica_share(reads.values()),
+        "replica_share": questions.replica_share(reads.values()),
         "errors": sum(one.errors for one in load.outcomes.values()),
         "statuses": {name: one.statuses for name, one in load.outcomes.items()},
         "reads_per_s": {name: one.per_second for name, one in reads.items()},
