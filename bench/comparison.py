@@ -79,7 +79,8 @@ def result(rounds: Sequence[Round]) -> dict[str, object]:
                 "database_cpu_us_per_row": [one.copy_cpu_us_per_row for one in rounds],
             }
         ),
-        **_medians(ratios),
+        # Once more, for the report's table of single numbers.
+        **_medians({**ratios, "copy_rows_per_s": copy}),
         "errors": sum(
             one.single.errors + one.batch.errors + one.steady.outcomes["pings"].errors
             for one in laps

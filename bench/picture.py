@@ -10,6 +10,7 @@ from typing import Any
 _PINGS, _READS, _LIMIT, _QUIET = "#1f5fa8", "#d9730d", "#c0272d", "#6b7280"
 _BAND = "#f1f4f8"
 _LIMIT_MS = 50
+_WHAT = {"pings": "posts of pings", "reads": "reads"}
 _SIDES = (("pings", _PINGS), ("reads", _READS))
 
 
@@ -61,7 +62,7 @@ def _rate(axes: Any, series: Mapping[str, Sequence[float | None]]) -> None:
         axes.plot(at, rates, color=colour, linewidth=1.2)
         peak = max(range(len(rates)), key=lambda one: rates[one])
         axes.annotate(
-            f"{side}, at most {rates[peak]:,.0f}/s", (at[peak], rates[peak]), (6, -2),
+            f"{_WHAT[side]}, at most {rates[peak]:,.0f}/s", (at[peak], rates[peak]), (6, -2),
             textcoords="offset points", color=colour, fontsize=8,
         )  # fmt: skip
     axes.set_ylim(0, 1.15 * max(_gaps(series["pings_per_s"])))

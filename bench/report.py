@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import pathlib
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
-from bench import extremes, results, sections
+from bench import extremes, markdown, picture, results, sections, sights
 
 SECTIONS = (
     sections.INGEST,
     sections.BUSY,
     sections.CAPACITY,
+    sights.PEERS,
     extremes.STORM,
     extremes.STORM_OF_WORKERS,
     extremes.OVERLOAD,
     extremes.SOAK,
     sections.READS,
     sections.PROVISION,
+    sights.SCHOOL_DAY,
 )
 _ROOT = pathlib.Path(__file__).parent.parent
 _HEAD = ("", "measured", "target", "aim")
@@ -25,11 +27,15 @@ _OPEN, _CLOSE = "<!-- numbers -->", "<!-- /numbers -->"
 
 
 def write() -> list[pathlib.Path]:
-    """Writes bench/README.md, and the line of the top README where its markers are; their names."""
+    """Writes bench/README.md, its picture, and the README's line of numbers; their names."""
     found = results.load()
     path = _ROOT / "bench" / "README.md"
     path.write_text(page(found))
     written = [path.relative_to(_ROOT)]
+    if sights.SCHOOL_DAY.key in found:
+        drawn = path.with_name(sights.PICTURE)
+        picture.draw(found[sights.SCHOOL_DAY.key].values, drawn)
+        written.append(drawn.relative_to(_ROOT))
     readme = _ROOT / "README.md"
     text = readme.read_text()
     if _OPEN in text and _CLOSE in text:
@@ -77,46 +83,26 @@ def _machines(found: Mapping[str, results.Result]) -> str:
         for key, one in found.items()
     ]
     head = ["", "cores", "CPU", "memory", "kernel", "Python", "PostgreSQL", "load before", "commit"]
-    return _table([*head, "date"], rows)
+    return markdown.table([*head, "date"], rows)
 
 
 def _section(section: sections.Section, result: results.Result | None) -> str:
     title = f"## {section.key}\n\n{section.about}"
     if result is None:
         rows = [[one.words, "not run", one.target, one.aim] for one in section.numbers]
-        return f"{title}\n\n{_table(_HEAD, rows)}"
+        return f"{title}\n\n{markdown.table(_HEAD, rows)}"
     rows = [
         [
             one.words,
-            _show(result.values.get(one.key)),
-            _judged(one.target, result.values.get(one.key)),
-            _judged(one.aim, result.values.get(one.key)),
+            markdown.show(result.values.get(one.key)),
+            markdown.judged(one.target, result.values.get(one.key)),
+            markdown.judged(one.aim, result.values.get(one.key)),
         ]
         for one in section.numbers
     ]
     valid = "" if result.valid else "\n\n**This run is not valid.**"
-    return f"{title}\n\n```\n{result.command}\n```{valid}\n\n{_table(_HEAD, rows)}"
-
-
-def _judged(wanted: str, value: object) -> str:
-    """The limit, and whether the value keeps it."""
-    if not wanted or not isinstance(value, int | float):
-        return wanted
-    sign, _, limit = wanted.partition(" ")
-    bound = float(limit)
-    met = {"<": value < bound, ">=": value >= bound, "=": value == bound}[sign]
-    return f"{wanted}: {'met' if met else '**missed**'}"
-
-
-def _show(value: object) -> str:
-    if isinstance(value, float):
-        return f"{value:,.0f}" if value >= 1000 else f"{value:g}"
-    return f"{value:,}" if isinstance(value, int) else "not measured"
-
-
-def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    lines = [head, ["---"] * len(head), *rows]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+    shown = f"{title}\n\n```\n{result.command}\n```{valid}\n\n{markdown.table(_HEAD, rows)}"
+    return f"{shown}\n\n{section.more(result.values)}" if section.more else shown
 
 
 def _line(found: Mapping[str, results.Result]) -> str:
@@ -125,21 +111,23 @@ def _line(found: Mapping[str, results.Result]) -> str:
     parts = []
     if one := values.get("ingest"):
         parts.append(
-            f"{_show(one['achieved_rate'])} pings/s answered after their commit with p99"
-            f" {_show(one['p99_ms'])} ms and p99.9 {_show(one['p999_ms'])} ms, {one['errors']} errors"
+            f"{markdown.show(one['achieved_rate'])} pings/s answered after their commit with p99"
+            f" {markdown.show(one['p99_ms'])} ms and p99.9 {markdown.show(one['p999_ms'])} ms, {one['errors']} errors"
         )
     if one := values.get("ingest busy"):
         parts.append(
-            f"{_show(one['achieved_rate'])} pings/s beside reads and jobs with p99"
-            f" {_show(one['p99_ms'])} ms and p99.9 {_show(one['p999_ms'])} ms"
+            f"{markdown.show(one['achieved_rate'])} pings/s beside reads and jobs with p99"
+            f" {markdown.show(one['p99_ms'])} ms and p99.9 {markdown.show(one['p999_ms'])} ms"
         )
     if one := values.get("capacity"):
         parts.append(
-            f"at most {_show(one['durable_rps'])} single pings/s or"
-            f" {_show(one['batch_pings_per_s'])} pings/s in bodies of 100"
+            f"at most {markdown.show(one['durable_rps'])} single pings/s or"
+            f" {markdown.show(one['batch_pings_per_s'])} pings/s in bodies of 100"
         )
     if one := values.get("reads"):
-        parts.append(f"newest position from the replica p99 {_show(one['location_p99_ms'])} ms")
+        parts.append(
+            f"newest position from the replica p99 {markdown.show(one['location_p99_ms'])} ms"
+        )
     if not parts:
         return "Not measured yet: `make bench`."
     any_one = found[next(iter(values))]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
 
 
 class Number(NamedTuple):
@@ -15,11 +16,12 @@ class Number(NamedTuple):
 
 
 class Section(NamedTuple):
-    """One measurement, by its key in bench/results.json."""
+    """One measurement, by its key in bench/results.json, and what it shows beside single numbers."""
 
     key: str
     about: str
     numbers: tuple[Number, ...]
+    more: Callable[[Mapping[str, Any]], str] | None = None
 
 
 INGEST = Section(

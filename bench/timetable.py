@@ -57,7 +57,7 @@ class Stretch(NamedTuple):
 
 
 PHASES = (
-    Phase("night", 25, posts=(20, 20), reads=(5, 5), come=0.05),
+    Phase("night", 25, posts=(0, 20), reads=(5, 5), come=0.05),
     Phase("morning rush", 60, posts=(20, 900), reads=(5, 130), come=0.95),
     Phase("first bell", 20, posts=(500, 500), reads=(220, 100), is_bell=True),
     Phase("lessons", 55, posts=(500, 500), reads=(40, 40), imports=True),

@@ -11,7 +11,7 @@ from aiohttp import web
 
 from geoingest import api, config, db, http, metrics
 from geoingest.access import credentials, viewers
-from geoingest.ingest import batcher, endpoints, lane, writer
+from geoingest.ingest import batcher, endpoints, intake, lane, overload, writer
 from geoingest.operations import health, openapi, runway
 from geoingest.tracking import endpoints as tracking_endpoints
 from geoingest.tracking import replica
@@ -36,12 +36,25 @@ class Service:
         )
         self.runway = runway.Runway(primary)
         self.queue = batcher.Batcher(
-            batcher.Limits(
+            overload.Limits(
                 settings.max_queue_pings,
                 settings.max_queue_bytes,
                 settings.max_queue_age_seconds,
                 settings.max_batch_pings,
+                settings.busy_queue_age_seconds,
             )
+        )
+        self.intake = intake.Intake(
+            self.credentials,
+            self.queue,
+            intake.Terms(
+                settings.detail_days,
+                settings.max_future_seconds,
+                settings.max_body_bytes,
+                settings.max_body_pings,
+                settings.body_timeout_seconds,
+                settings.device_requests_per_second,
+            ),
         )
         self.lanes = [
             writer.Writer(self._connect, timeout_seconds=settings.write_timeout_seconds)
@@ -112,14 +125,7 @@ async def _cancel(tasks: list[asyncio.Task[None]]) -> None:
 def public(settings: config.Config, service: Service) -> web.Application:
     """What phones and guardians reach."""
     app = web.Application(middlewares=[http.observe], client_max_size=settings.max_body_bytes)
-    terms = endpoints.Terms(
-        settings.detail_days,
-        settings.max_future_seconds,
-        settings.max_body_bytes,
-        settings.max_body_pings,
-        settings.body_timeout_seconds,
-    )
-    app.add_routes(endpoints.routes(endpoints.Endpoints(service.credentials, service.queue, terms)))
+    app.add_routes(endpoints.routes(endpoints.Endpoints(service.intake)))
     reading = tracking_endpoints.Endpoints(
         viewers, service.replica, detail_days=settings.detail_days
     )

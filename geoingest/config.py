@@ -53,10 +53,18 @@ class Config:
     max_queue_age_seconds: float = _setting(
         "GEOINGEST_MAX_QUEUE_AGE_SECONDS", 1.0, "the same limit in seconds the oldest has waited"
     )
+    busy_queue_age_seconds: float = _setting(
+        "GEOINGEST_BUSY_QUEUE_AGE_SECONDS", 0.05, "the same limit while overload lasts"
+    )
     max_body_bytes: int = _setting("GEOINGEST_MAX_BODY_BYTES", 2097152, "one request, decompressed")
     max_body_pings: int = _setting("GEOINGEST_MAX_BODY_PINGS", 5000, "one request")
     body_timeout_seconds: float = _setting(
         "GEOINGEST_BODY_TIMEOUT_SECONDS", 10.0, "from the headers to the last byte of the body"
+    )
+    device_requests_per_second: float = _setting(
+        "GEOINGEST_DEVICE_REQUESTS_PER_SECOND",
+        50.0,
+        "one device's rate; after a silence ten seconds of it at once",
     )
     keepalive_seconds: float = _setting(
         "GEOINGEST_KEEPALIVE_SECONDS", 75.0, "an idle connection is closed after this"

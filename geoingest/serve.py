@@ -7,10 +7,12 @@ import gc
 import logging
 import resource
 import signal
+from typing import Any
 
 from aiohttp import web
 
 from geoingest import app, config, errors, http
+from geoingest.ingest import reception
 
 log = logging.getLogger(__name__)
 
@@ -31,8 +33,10 @@ async def serve(settings: config.Config) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     async with app.running(settings) as service:
-        public = _runner(app.public(settings, service), settings)
-        admin = _runner(app.admin(service), settings)
+        public = reception.Runner(
+            app.public(settings, service), service.intake, **_options(settings)
+        )
+        admin = web.AppRunner(app.admin(service), **_options(settings))
         try:
             site = await _listen(public, settings.host, settings.port)
             await _listen(admin, settings.host, settings.admin_port)
@@ -57,16 +61,16 @@ async def serve(settings: config.Config) -> None:
     log.info("stopped")
 
 
-def _runner(application: web.Application, settings: config.Config) -> web.AppRunner:
-    return web.AppRunner(
-        application,
+def _options(settings: config.Config) -> dict[str, Any]:
+    """The limits on connections, as aiohttp's runners name them."""
+    return {
         # It would double the cost of a request; requests are counted in the metrics.
-        access_log=None,
-        keepalive_timeout=settings.keepalive_seconds,
-        shutdown_timeout=settings.shutdown_seconds,
+        "access_log": None,
+        "keepalive_timeout": settings.keepalive_seconds,
+        "shutdown_timeout": settings.shutdown_seconds,
         # For reading to its end a body that was refused, so that the client sees why.
-        lingering_time=_LINGERING_SECONDS,
-    )
+        "lingering_time": _LINGERING_SECONDS,
+    }
 
 
 async def _listen(runner: web.AppRunner, host: str, port: int) -> web.TCPSite:

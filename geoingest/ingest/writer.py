@@ -15,8 +15,6 @@ from __future__ import annotations
 import asyncio
 import itertools
 import logging
-import operator
-import struct
 import time
 from collections.abc import Awaitable, Callable, Sequence
 
@@ -36,10 +34,8 @@ _ATTEMPTS = 3
 _DATA_ERRORS = (
     asyncpg.DataError,
     asyncpg.IntegrityConstraintViolationError,
-    struct.error,
     OverflowError,
 )
-_timestamp_us = operator.itemgetter(1)
 _copied = metrics.copy_duration.labels("copy")
 _conflicted = metrics.copy_duration.labels("on_conflict")
 _failures = {
@@ -79,19 +75,18 @@ class Writer:
         pings = list(itertools.chain.from_iterable(one.decoded.pings for one in batch))
         rejected = list(itertools.chain.from_iterable(one.decoded.rejected for one in batch))
         # One row per key, in key order: two writers then wait for each other, never in a circle.
-        unique = {row[:3]: row for row in reversed(pings)}
-        ordered = [unique[key] for key in sorted(unique)]
+        unique = {row[rows.KEY]: row for row in reversed(pings)}
+        ordered = sorted(unique.values())
         outcome = await self._write_surely(ordered, rejected)
         if ordered:
             metrics.copy_last_success.set_to_current_time()
-            oldest_us = min(map(_timestamp_us, ordered))
-            metrics.ping_age.observe(max(0, ordered[0].received_us - oldest_us) / 1e6)
+            metrics.ping_age.observe(max(0.0, rows.greatest_age_seconds(ordered, ordered[0])))
         if outcome.stored is None and len(unique) < len(pings):
             return submission.Outcome(set(unique), outcome.unstorable)
         return outcome
 
     async def _write_surely(
-        self, pings: Sequence[ping.Ping], rejected: Sequence[decode.Rejected]
+        self, pings: Sequence[rows.Row], rejected: Sequence[decode.Rejected]
     ) -> submission.Outcome:
         """Tries again as long as that can help, then tells the senders to."""
         may_exist = self._expect_duplicates
@@ -118,7 +113,7 @@ class Writer:
         raise errors.WriteFailedError
 
     async def _write_once(
-        self, pings: Sequence[ping.Ping], rejected: Sequence[decode.Rejected], *, may_exist: bool
+        self, pings: Sequence[rows.Row], rejected: Sequence[decode.Rejected], *, may_exist: bool
     ) -> submission.Outcome:
         connection = self._connection
         if connection is None:
@@ -139,7 +134,7 @@ class Writer:
     async def _write_pings(
         self,
         connection: asyncpg.Connection[db.Record],
-        pings: Sequence[ping.Ping],
+        pings: Sequence[rows.Row],
         *,
         may_exist: bool,
     ) -> submission.Outcome:
@@ -149,7 +144,7 @@ class Writer:
             started = time.perf_counter()
             inserted = await connection.fetch(db.queries()["insert_pings"], *rows.arrays(pings))
             _conflicted.observe(time.perf_counter() - started)
-            stored = {(one[0], ping.instant_us(one[1]), one[2]) for one in inserted}
+            stored = {rows.key(one[0], ping.instant_us(one[1]), one[2]) for one in inserted}
             self._expect_duplicates = len(stored) < len(pings)
             return submission.Outcome(stored)
         # A memoryview, because the driver takes bytes for a file name.
@@ -166,14 +161,14 @@ class Writer:
 
     async def _write_halves(
         self,
-        pings: Sequence[ping.Ping],
+        pings: Sequence[rows.Row],
         rejected: Sequence[decode.Rejected],
         exc: Exception,
     ) -> submission.Outcome:
         if len(pings) == 1:
             log.warning("ping no column takes", extra={"reason": db.sqlstate(exc)})
             await self._write_surely([], [*rejected, _unstorable(pings[0])])
-            return submission.Outcome(set(), frozenset([pings[0][:3]]))
+            return submission.Outcome(set(), frozenset([pings[0][rows.KEY]]))
         if not pings:
             raise errors.WriteFailedError from exc
         middle = len(pings) // 2
@@ -217,13 +212,14 @@ def _count_failure(exc: Exception) -> None:
     log.warning("batch not confirmed", extra={"reason": reason, "code": db.sqlstate(exc)})
 
 
-def _stored(outcome: submission.Outcome, pings: Sequence[ping.Ping]) -> set[ping.Key]:
-    return {row[:3] for row in pings} if outcome.stored is None else outcome.stored
+def _stored(outcome: submission.Outcome, pings: Sequence[rows.Row]) -> set[rows.Key]:
+    return {row[rows.KEY] for row in pings} if outcome.stored is None else outcome.stored
 
 
-def _unstorable(row: ping.Ping) -> decode.Rejected:
-    raw = orjson.dumps(row._asdict())[: decode.RAW_BYTES]
-    return decode.Rejected(0, "unstorable", raw, row.device_id, row.received_us)
+def _unstorable(row: rows.Row) -> decode.Rejected:
+    values = rows.decode(row)
+    raw = orjson.dumps(values._asdict())[: decode.RAW_BYTES]
+    return decode.Rejected(0, "unstorable", raw, values.device_id, values.received_us)
 
 
 def _quarantine(rejected: Sequence[decode.Rejected]) -> tuple[list[object], ...]:

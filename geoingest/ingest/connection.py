@@ -1,0 +1,255 @@
+"""A phone's connection: plain posts are answered here, without the cost of a web framework.
+
+A phone sends the same small request for as long as it lives. Through aiohttp each costs two tasks,
+a request, a routing and a response object, which together were two thirds of what a durable ping
+costs. So:
+
+1. The bytes go to aiohttp's own parser; no HTTP is parsed here. The same head again, but for
+   token and length, needs no parsing (head.py).
+2. One whole POST /v1/pings, neither compressed nor chunked, is let in, decoded and queued in the
+   same call, and answered in the call in which its batch has committed: no task waits for it.
+3. Anything else (another path, an upgrade, pipelining, a broken head) was not acted upon yet: the
+   connection is handed to aiohttp with all its bytes, for good.
+4. What is not whole is waited for, but not for long: `expire` is called by whoever owns us.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Mapping
+from typing import Protocol
+
+from aiohttp import hdrs
+from aiohttp.base_protocol import BaseProtocol
+from aiohttp.http import HttpRequestParser, RawRequestMessage
+from aiohttp.http_exceptions import HttpProcessingError
+from aiohttp.streams import StreamReader
+from typing_extensions import override
+
+from geoingest import errors, http
+from geoingest.ingest import answers, decode, endpoints, head, intake, response, submission
+
+log = logging.getLogger(__name__)
+
+# A head that is longer is aiohttp's to refuse.
+_LONGEST_HEAD_BYTES = 16 * 1024
+_NEVER = float("inf")
+
+
+class Owner(Protocol):
+    """Whoever holds the connections: told when one comes, goes, or is handed on."""
+
+    keepalive_seconds: float
+
+    def came(self, connection: Connection) -> None: ...
+
+    def went(self, connection: Connection) -> None: ...
+
+    def other(self) -> asyncio.Protocol:
+        """A connection of aiohttp's."""
+        ...
+
+
+class Connection(BaseProtocol):
+    """One socket, and the request on it that waits for its verdict."""
+
+    def __init__(self, owner: Owner, takes: intake.Intake) -> None:
+        loop = asyncio.get_running_loop()
+        super().__init__(loop)
+        self._owner = owner
+        self._intake = takes
+        # No body that is read here is longer, so that its stream never asks for a pause.
+        self._requests = HttpRequestParser(
+            self, loop, takes.terms.max_body_bytes, auto_decompress=False
+        )
+        self._raw = b""
+        self._head: head.Head | None = None
+        self._request: tuple[RawRequestMessage, StreamReader] | None = None
+        self._decoded: decode.Decoded | None = None
+        self._started = 0.0
+        self.is_busy = False
+        # When `expire` is due, in the loop's time.
+        self.deadline = _NEVER
+
+    @override
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)
+        self._owner.came(self)
+        self._rest()
+
+    @override
+    def connection_lost(self, exc: BaseException | None) -> None:
+        super().connection_lost(exc)
+        self._owner.went(self)
+
+    @override
+    def pause_writing(self) -> None:
+        # Hundreds of answers that it does not read: no phone does that.
+        if self.transport is not None:
+            self.transport.abort()
+
+    @override
+    def pause_reading(self) -> None:
+        """Asked for by the stream of a body; bodies are taken whole."""
+
+    @override
+    def resume_reading(self, resume_parser: bool = True) -> None:
+        """The same."""
+
+    @override
+    def data_received(self, data: bytes) -> None:
+        raw = self._raw + data if self._raw else data
+        if self.is_busy:
+            # Sent before the answer to the last one: it waits, and nothing behind it is read.
+            self._raw = raw
+            self._of_transport().pause_reading()
+            return
+        # Not once the parser has seen a part of the request.
+        if self._head is not None and not self._raw:
+            post = self._head.read(raw)
+            if post is not None:
+                self._take(post)
+                return
+        self._parse(raw, data)
+
+    def _parse(self, raw: bytes, data: bytes) -> None:
+        """`raw` is all of the request so far, `data` what came last."""
+        try:
+            found, upgraded, _tail = self._requests.feed_data(data)
+        except HttpProcessingError:
+            self._hand_on(raw)
+            return
+        if self._request is not None:
+            found = [self._request, *found]
+        if not found and len(raw) <= _LONGEST_HEAD_BYTES:
+            self._wait_for_more(raw)
+            return
+        limit = self._intake.terms.max_body_bytes
+        if len(found) != 1 or upgraded or not head.is_plain(found[0][0], max_body_bytes=limit):
+            self._hand_on(raw)
+            return
+        self._request = message, payload = found[0]
+        if not payload.is_eof():
+            self._wait_for_more(raw)
+        elif not head.is_alone(message, raw):
+            # The parser has already read into the next one.
+            self._hand_on(raw)
+        else:
+            self._raw, self._request = b"", None
+            self._head = head.remember(message, raw, max_body_bytes=limit)
+            self._take_parsed(message, payload.read_nowait())
+
+    def _take_parsed(self, message: RawRequestMessage, body: bytes) -> None:
+        try:
+            digest = http.bearer_digest(message.headers)
+        except errors.UnauthenticatedError as exc:
+            self._begin()
+            self._answer_problem(http.problem(exc))
+        else:
+            self._take(head.Post(digest, body, head.is_lines(message)))
+
+    def expire(self) -> None:
+        """It was silent for too long: a half-sent body is told so, everything else just ends."""
+        if self._request is not None:
+            self._begin()
+            self._answer_problem(http.problem(errors.BodyTimeoutError()))
+        else:
+            self.close()
+
+    def close(self) -> None:
+        """Ends the connection, after the answer if one is due."""
+        if self.transport is not None and not self.is_busy:
+            self.transport.close()
+
+    def abort(self) -> None:
+        """Ends the connection now."""
+        if self.transport is not None:
+            self.transport.abort()
+
+    def done(self) -> bool:
+        """Never: an answer that nobody reads any more is counted like every other."""
+        return False
+
+    def set_result(self, verdict: submission.Verdict) -> None:
+        """The batch has committed: the phone is told."""
+        assert self._decoded is not None  # noqa: S101  # only what was taken has a verdict
+        body = answers.encode(self._decoded, verdict)
+        self._answer(200, http.JSON, body, {}, closes=False)
+
+    def set_exception(self, error: errors.ServiceError) -> None:
+        """The batch did not commit, or that is not certain: the phone keeps its pings."""
+        self._answer_problem(http.problem(error))
+
+    def _take(self, post: head.Post) -> None:
+        self._begin()
+        try:
+            sender = self._intake.sender(post.digest)
+            self._decoded = self._intake.take(sender, post.body, lines=post.lines, waiter=self)
+        except errors.HttpError as exc:
+            self._answer_problem(http.problem(exc))
+        except Exception:  # the root of a request: the caller gets an answer whatever broke
+            log.exception("request failed")
+            self._answer_problem(http.internal_problem())
+
+    def _begin(self) -> None:
+        self._started = time.perf_counter()
+        self.is_busy = True
+        self.deadline = _NEVER
+        http.traffic.under_way += 1
+
+    def _answer_problem(self, problem: http.Problem) -> None:
+        self._answer(
+            problem.status,
+            http.PROBLEM,
+            problem.body,
+            problem.headers,
+            closes=problem.closes_connection,
+        )
+
+    def _answer(
+        self, status: int, kind: str, body: bytes, headers: Mapping[str, str], *, closes: bool
+    ) -> None:
+        http.traffic.under_way -= 1
+        self.is_busy = False
+        self._decoded = None
+        counted = http.counters(hdrs.METH_POST, endpoints.PATH, status)
+        counted.answered()
+        counted.lasted(time.perf_counter() - self._started)
+        transport = self.transport
+        if transport is None or transport.is_closing():
+            return
+        closes = closes or http.traffic.is_draining
+        transport.write(response.encode(status, kind, body, headers, closes=closes))
+        if closes:
+            transport.close()
+            return
+        self._rest()
+        if self._raw:
+            early, self._raw = self._raw, b""
+            transport.resume_reading()
+            asyncio.get_running_loop().call_soon(self.data_received, early)
+
+    def _rest(self) -> None:
+        self.deadline = asyncio.get_running_loop().time() + self._owner.keepalive_seconds
+
+    def _wait_for_more(self, raw: bytes) -> None:
+        is_new = not self._raw
+        self._raw = raw
+        due = asyncio.get_running_loop().time() + self._intake.terms.body_timeout_seconds
+        # Headers may not take longer than silence may.
+        if is_new:
+            self.deadline = min(self.deadline, due)
+
+    def _hand_on(self, raw: bytes) -> None:
+        transport = self._of_transport()
+        self._owner.went(self)
+        other = self._owner.other()
+        transport.set_protocol(other)
+        other.connection_made(transport)
+        other.data_received(raw)
+
+    def _of_transport(self) -> asyncio.Transport:
+        assert self.transport is not None  # noqa: S101  # data comes only while it is there
+        return self.transport
