@@ -156,6 +156,8 @@ def _watch(settings: config.Config, service: Service, standby: db.Pool | None) -
     metrics.watch(metrics.writer_connections, lambda: service.queue.open_lanes)
     metrics.watch(metrics.replica_lag, lambda: service.replica.lag_seconds)
     metrics.watch(metrics.replica_in_use, lambda: service.replica.in_use)
+    loop = asyncio.get_running_loop()
+    metrics.watch(metrics.asyncio_tasks, lambda: len(asyncio.all_tasks(loop)))
     _watch_pool("primary", service.primary)
     if standby is not None:
         _watch_pool("replica", standby)

@@ -149,6 +149,9 @@ partitions_ahead = Gauge(
 build_info = Gauge(
     "geoingest_build_info", "Always 1.", ["version", "python"], multiprocess_mode="livemax"
 )
+asyncio_tasks = Gauge(
+    "geoingest_asyncio_tasks", "Asyncio tasks alive.", multiprocess_mode="livesum"
+)
 build_info.labels(geoingest.__version__, platform.python_version()).set(1)
 
 _watched: dict[Gauge, Callable[[], float]] = {}

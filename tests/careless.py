@@ -1,0 +1,35 @@
+"""A service that is broken on purpose: it forgets a ping here and there, and lets go of nothing.
+
+Run as `python -m tests.careless serve`; the soak must find out each of its faults.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import os
+from collections.abc import Sequence
+
+from geoingest import cli
+from geoingest.ingest import submission, writer
+
+_commit = writer.Writer.write
+_batches = itertools.count(1)
+_BYTES_PER_BATCH = 50_000
+_kept: list[object] = []
+
+
+async def _forget_and_keep(
+    self: writer.Writer, batch: Sequence[submission.Submission]
+) -> submission.Outcome:
+    _kept.append(bytes(_BYTES_PER_BATCH))
+    _kept.append(asyncio.create_task(asyncio.Event().wait()))
+    _kept.append(os.dup(0))
+    if next(_batches) % 100 == 0:
+        return submission.Outcome()
+    return await _commit(self, batch)
+
+
+if __name__ == "__main__":
+    writer.Writer.write = _forget_and_keep  # type: ignore[method-assign]  # the faults
+    cli.main()
