@@ -1,4 +1,4 @@
-"""Phones that post pings never sent before, and keep what they have no 200 for."""
+"""Phones that post pings never sent before, and keep what was not answered for."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _STEP = datetime.timedelta(milliseconds=1)
 
 
 class Sender:
-    """One phone: what it has no 200 for, it sends again before anything new."""
+    """One phone: what had no answer or a 503, it sends again before anything new."""
 
     def __init__(
         self,
@@ -53,13 +53,13 @@ class Sender:
                 await self._post_and_rest(one)
 
     async def settle(self, url: str) -> None:
-        """Sends what it kept until that is answered 200."""
+        """Sends what it kept until that has an answer for good."""
         async with asyncio.timeout(_SETTLE_SECONDS), session(url) as one:
             while self._kept:
                 await self._post_and_rest(one)
 
     async def post(self, session: aiohttp.ClientSession) -> told.Answer | None:
-        """One request; without a 200 its pings are sent again by the next one."""
+        """One request; without an answer for good its pings are sent again by the next one."""
         keys = self._kept or self._new(next(self._sizes))
         self._kept = keys
         sent_at = time.monotonic()
@@ -70,11 +70,11 @@ class Sender:
         except (aiohttp.ClientError, OSError, TimeoutError) as exc:
             self._log.unanswered(keys, cut=not isinstance(exc, aiohttp.ClientConnectorError))
             return None
-        assert got.status == 200 or (got.status, "Retry-After" in got.headers) == (503, True), text
+        assert got.status < 500 or (got.status, "Retry-After" in got.headers) == (503, True), text
         closes = got.headers.get("Connection", "").lower() == "close"
         answer = told.Answer(got.status, sent_at, time.monotonic(), closes)
         self._log.answered(keys, answer, orjson.loads(text))
-        if answer.status == 200:
+        if answer.status < 500:
             self._kept = []
         return answer
 

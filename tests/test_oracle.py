@@ -85,6 +85,16 @@ def test_a_rejection_without_a_fault_is_found(log: told.Log) -> None:
     assert _broken(log, _stored(A, B)) == {"wrongly_rejected": {BAD}}
 
 
+def test_a_request_rejected_as_a_whole_is_found(log: told.Log) -> None:
+    """At a 4xx a phone throws away all of it, whether it is stored or not."""
+    lost, kept = (5, _AT, 7), (6, _AT, 7)
+    log.answered([lost, kept], OK._replace(status=422), {"reason": "write_failed"})
+
+    found = _broken(log, _stored(A, B, kept, quarantined=3))
+
+    assert found == {"rejected_yet_stored": {kept}, "wrongly_rejected": {lost, kept}}
+
+
 def test_a_rejected_ping_that_is_not_in_quarantine_is_found(log: told.Log) -> None:
     """A rejection leaves something to look at."""
     found = judge.find(log, _stored(A, B, quarantined=0))

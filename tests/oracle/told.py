@@ -48,9 +48,9 @@ class Log:
         """An answer came: with 200 each of its pings is stored, now or before, or rejected."""
         self.answers.append(answer)
         if answer.status != 200:
-            # A batch that failed in doubt may be there: 503 promises nothing.
+            # A batch that failed in doubt may be there: 503 promises nothing. At a 4xx phones give up.
             self.said[body["reason"]] += len(keys)
-            self.doubted.update(keys)
+            (self.doubted if answer.status >= 500 else self.rejected).update(keys)
             return
         rejected = {keys[one["index"]] for one in body["rejected"]}
         said = {"stored": body["stored"], "duplicate": body["duplicate"], "rejected": len(rejected)}
