@@ -13,7 +13,6 @@ from collections.abc import AsyncIterator, Callable, Iterator
 import psycopg
 import pytest
 
-from geoingest import errors
 from geoingest.access import provision
 from geoingest.local import cluster
 from tests import clusters, conftest, processes, senders
@@ -155,12 +154,7 @@ async def _full(disk: pathlib.Path) -> AsyncIterator[None]:
 @contextlib.asynccontextmanager
 async def _looked_after(servers: cluster.Cluster) -> AsyncIterator[None]:
     """A server that ends is started again, as `geoingest up` does it."""
-
-    def look() -> None:
-        with contextlib.suppress(errors.LocalError):
-            servers.look(_SETTINGS)
-
-    async with _again_and_again(look):
+    async with _again_and_again(lambda: servers.look(_SETTINGS)):
         yield
 
 
