@@ -16,7 +16,8 @@ from prometheus_client.multiprocess import MultiProcessCollector
 
 from geoingest import errors, serve, supervisor
 from geoingest.access import provision
-from tests import commands, conftest, pairs, processes, senders, test_metrics, trees
+from tests import commands, conftest, processes, test_metrics, trees, workforces
+from tests.oracle import judge, told
 
 # The promise.
 EXIT_SECONDS = 10.0
@@ -33,8 +34,8 @@ async def _scrape(service: processes.Service) -> test_metrics.Scrape:
 
 async def test_a_storm_is_shared(database: conftest.Database) -> None:
     """Hundreds of connections in one moment: no worker takes them all."""
-    async with pairs.serving(database) as service:
-        before = {one.pid: len(trees.sockets(one.pid)) for one in pairs.workers(service)}
+    async with workforces.serving(database) as service:
+        before = {one.pid: len(trees.sockets(one.pid)) for one in workforces.workers(service)}
 
         def taken() -> list[int]:
             return [len(trees.sockets(pid)) - count for pid, count in before.items()]
@@ -92,16 +93,16 @@ async def test_their_numbers_add_up(
     database: conftest.Database, school: list[provision.Enrolled]
 ) -> None:
     """One admin port says for both what one process says for itself, and the sum holds."""
-    log = senders.Log()
+    log = told.Log()
     headers = [{"Authorization": f"Bearer {one.device_token}"} for one in school]
     bodies: list[list[dict[str, object]]] = [test_metrics._pings(20), test_metrics._pings(51)]
     bodies += [[*test_metrics._pings(5), *test_metrics._pings(5, latitude=91)]]
 
-    async with pairs.serving(database, GEOINGEST_MAX_QUEUE_PINGS="50") as service:
+    async with workforces.serving(database, GEOINGEST_MAX_QUEUE_PINGS="50") as service:
         # Each on a connection of its own.
         connector = aiohttp.TCPConnector(force_close=True)
         async with (
-            pairs.load(service, school, log),
+            workforces.load(service, school, log),
             aiohttp.ClientSession(connector=connector) as one,
         ):
             for number in range(60):
@@ -114,7 +115,7 @@ async def test_their_numbers_add_up(
             # What is in memory now is sampled once a second.
             while (scrape := await _scrape(service)).value("geoingest_queue_pings"):
                 await asyncio.sleep(0.1)
-        each = [_received(path) for path in pairs.folder(service).glob("counter_*.db")]
+        each = [_received(path) for path in workforces.folder(service).glob("counter_*.db")]
 
     test_metrics.check_names(scrape)
     settings = database.settings(max_queue_pings=50)
@@ -144,19 +145,19 @@ async def test_a_worker_that_is_killed_comes_back(
 
     Where the counts of a dead worker are forgotten, or pile up, the same check says so.
     """
-    log, watch = senders.Log(), pairs.Watch()
+    log, watch = told.Log(), workforces.Watch()
 
-    async with pairs.serving(database, fault=fault) as service:
-        files = pairs.files(service)
-        async with pairs.load(service, school, log), watch.over(service):
-            await pairs.kill_one_by_one(service, log)
-        has_piled_up = pairs.files(service) != files
+    async with workforces.serving(database, fault=fault) as service:
+        files = workforces.files(service)
+        async with workforces.load(service, school, log), watch.over(service):
+            await workforces.kill_one_by_one(service, log)
+        has_piled_up = workforces.files(service) != files
         async with asyncio.timeout(10):
             expected = 2 * database.settings().writers
             while (await _scrape(service)).value("geoingest_writer_connections") != expected:
                 await asyncio.sleep(0.1)
 
-    log.check(database)
+    judge.check(log, database)
     assert log.cut
     assert (bool(watch.fallen), has_piled_up) == (fault == "forgets", fault == "piles_up")
 
@@ -169,16 +170,16 @@ async def test_a_rolling_restart_turns_nobody_away(
 
     Where the last worker is killed, or ends before the next is there, the same check says so.
     """
-    log, watch = senders.Log(), pairs.Watch()
+    log, watch = told.Log(), workforces.Watch()
 
     async with (
-        pairs.serving(database, fault=fault) as service,
-        pairs.load(service, school, log),
+        workforces.serving(database, fault=fault) as service,
+        workforces.load(service, school, log),
         watch.over(service),
     ):
-        await pairs.change_all(service)
+        await workforces.change_all(service)
 
-    log.check(database)
+    judge.check(log, database)
     assert (log.refused, log.count(503)) == (0, 0)
     assert bool(log.cut) == (fault == "cuts")
     assert (watch.readiness == {(True, "2 of 2")}) == (fault != "leaves_a_gap")
@@ -190,19 +191,21 @@ async def test_a_next_worker_that_is_not_ready_replaces_nobody(
 ) -> None:
     """SIGHUP while new connections lack their timeouts: the workers that are there go on."""
     ((name,),) = database.query("SELECT current_database()")
-    log = senders.Log()
+    log = told.Log()
 
-    async with pairs.serving(database) as service:
-        before = pairs.workers(service)
+    async with workforces.serving(database) as service:
+        before = workforces.workers(service)
         database.query(f"ALTER ROLE CURRENT_USER IN DATABASE {name} RESET lock_timeout")
-        async with pairs.load(service, school, log):
+        async with workforces.load(service, school, log):
             service.popen.send_signal(signal.SIGHUP)
             await conftest.until(
                 lambda: service.output().count("the last one stays") == 2,
-                seconds=pairs.CHANGE_SECONDS,
+                seconds=workforces.CHANGE_SECONDS,
             )
         # And the next ones have gone again.
-        await conftest.until(lambda: pairs.workers(service) == before, seconds=pairs.CHANGE_SECONDS)
+        await conftest.until(
+            lambda: workforces.workers(service) == before, seconds=workforces.CHANGE_SECONDS
+        )
 
     assert (log.cut, log.refused, log.count(503)) == (0, 0, 0)
 
@@ -213,9 +216,11 @@ async def test_workers_that_end_at_once_end_it_all() -> None:
     ports = {"GEOINGEST_PORT": "0", "GEOINGEST_ADMIN_PORT": "0", "GEOINGEST_WORKERS": "1"}
 
     with processes.Process(
-        *("serve", "--workers", "2"), environment={**environment, **ports}, module=pairs.CARELESS
+        *("serve", "--workers", "2"),
+        environment={**environment, **ports},
+        module=workforces.CARELESS,
     ) as service:
-        code = await service.ended(seconds=pairs.CHANGE_SECONDS)
+        code = await service.ended(seconds=workforces.CHANGE_SECONDS)
         *_, last = service.output().splitlines()
 
     assert code == errors.LocalError.exit_code
@@ -227,11 +232,11 @@ async def test_settings_that_no_worker_can_use_end_it_at_once() -> None:
     environment = {"DATABASE_URL": "postgresql://nobody@127.0.0.1:1/none", "GEOINGEST_WORKERS": "2"}
 
     with processes.Service(
-        {**environment, "CARELESS": "misunderstands"}, module=pairs.CARELESS
+        {**environment, "CARELESS": "misunderstands"}, module=workforces.CARELESS
     ) as worst:
-        code, said = await worst.ended(seconds=pairs.CHANGE_SECONDS), worst.output()
+        code, said = await worst.ended(seconds=workforces.CHANGE_SECONDS), worst.output()
     with processes.Service({**environment, "DATABASE_URL": "mysql://x"}) as bad:
-        bad_code, bad_said = await bad.ended(seconds=pairs.CHANGE_SECONDS), bad.output()
+        bad_code, bad_said = await bad.ended(seconds=workforces.CHANGE_SECONDS), bad.output()
 
     assert (code, bad_code) == (78, 78)
     assert "worker ended" not in said
@@ -242,10 +247,12 @@ async def test_a_worker_that_hangs_is_told_of_and_does_not_hold_the_exit(
     database: conftest.Database,
 ) -> None:
     """Its callers would wait for nothing: neither alive nor ready, and SIGTERM still ends it in time."""
-    async with pairs.serving(database) as service:
-        hanging = min(pairs.workers(service), key=lambda one: one.started)
+    async with workforces.serving(database) as service:
+        hanging = min(workforces.workers(service), key=lambda one: one.started)
         with trees.standing_still({hanging}):
-            alive, told = await asyncio.gather(service.status("/livez"), pairs.readiness(service))
+            alive, told = await asyncio.gather(
+                service.status("/livez"), workforces.readiness(service)
+            )
             service.terminate()
             code = await service.ended(seconds=EXIT_SECONDS)
 
@@ -259,7 +266,7 @@ async def test_workers_do_not_outlive_a_killed_supervisor(
     database: conftest.Database, fault: str
 ) -> None:
     """kill -9 of the supervisor ends them all; where they do not notice, the same check says so."""
-    async with pairs.serving(database, fault=fault) as service:
+    async with workforces.serving(database, fault=fault) as service:
         members = trees.tree(service.popen.pid)
         service.kill()
         with contextlib.suppress(TimeoutError):
@@ -278,7 +285,7 @@ async def test_one_worker_is_one_process(database: conftest.Database) -> None:
     """Without the setting there is no supervisor, nor a file to count in."""
     async with processes.serving(database) as service:
         members = trees.tree(service.popen.pid)
-        told = await pairs.readiness(service)
+        told = await workforces.readiness(service)
 
     assert len(members) == 1
     assert "workers" not in told

@@ -15,6 +15,7 @@ import aiohttp
 
 from geoingest.access import provision
 from tests import conftest, processes, senders, trees
+from tests.oracle import told
 
 CARELESS = "tests.careless_workers"
 KILLS = 3
@@ -77,7 +78,7 @@ def files(service: processes.Service) -> set[str]:
 
 @contextlib.asynccontextmanager
 async def load(
-    service: processes.Service, school: Sequence[provision.Enrolled], log: senders.Log
+    service: processes.Service, school: Sequence[provision.Enrolled], log: told.Log
 ) -> AsyncIterator[None]:
     """Phones post without a pause, before, during and after the block."""
     stop = asyncio.Event()
@@ -92,7 +93,7 @@ async def load(
             stop.set()
 
 
-async def answers(log: senders.Log, more: int) -> None:
+async def answers(log: told.Log, more: int) -> None:
     """Returns after so many more requests were answered 200."""
     enough = log.count(200) + more
     await conftest.until(lambda: log.count(200) >= enough, seconds=CHANGE_SECONDS)
@@ -131,7 +132,7 @@ class Watch:
             await asyncio.sleep(0.02)
 
 
-async def kill_one_by_one(service: processes.Service, log: senders.Log) -> None:
+async def kill_one_by_one(service: processes.Service, log: told.Log) -> None:
     """kill -9 of a worker, again and again, each time once both were ready."""
     for _ in range(KILLS):
         # The one that has run longest, so that none is spared.
