@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator
 
 from geoingest.access import provision
 from tests import conftest, pairs, processes, readers, senders
+from tests.oracle import told
 
 PHONES = 10
 FAMILIES = 3
@@ -23,7 +24,7 @@ class Load:
 
     def __init__(self, service: processes.Service) -> None:
         self.service = service
-        self.log = senders.Log()
+        self.log = told.Log()
         self.families: list[readers.Family] = []
 
     @contextlib.asynccontextmanager

@@ -11,7 +11,8 @@ import aiohttp
 import orjson
 
 from geoingest.access import provision
-from tests import conftest, senders
+from tests import conftest
+from tests.oracle import told
 
 _PAUSE_SECONDS = 0.02
 _MAX_LAG = datetime.timedelta(seconds=5)
@@ -30,7 +31,7 @@ class Answer(NamedTuple):
 class Family:
     """One student's phone and guardian; nothing but 200 and a clean 503 is any answer."""
 
-    def __init__(self, student: provision.Enrolled, log: senders.Log) -> None:
+    def __init__(self, student: provision.Enrolled, log: told.Log) -> None:
         self._student = student
         self._log = log
         self._path = f"/v1/students/{student.student_id}/location"
@@ -66,7 +67,7 @@ class Family:
             "/v1/pings", data=orjson.dumps(ping), headers=self._as_device
         ) as got:
             is_stored = await _is_answered(got)
-        known = self._log.ok if is_stored else self._log.unknown
+        known = self._log.ok if is_stored else self._log.doubted
         known.add((self._student.student_id, timestamp, self._student.device_id))
         if is_stored:
             self._acked.append((_now(), timestamp))

@@ -13,6 +13,7 @@ import psycopg
 
 from geoingest.access import provision
 from tests import conftest, processes, senders
+from tests.oracle import judge, told
 
 # The promise.
 EXIT_SECONDS = 10.0
@@ -28,7 +29,7 @@ def _locked(database: conftest.Database) -> Iterator[Callable[[], None]]:
 
 @contextlib.asynccontextmanager
 async def _waiting(
-    service: processes.Service, school: Sequence[provision.Enrolled], log: senders.Log
+    service: processes.Service, school: Sequence[provision.Enrolled], log: told.Log
 ) -> AsyncIterator[None]:
     """A request of each phone has been read and is not answered yet when the block begins."""
     async with aiohttp.ClientSession(service.url) as session, asyncio.TaskGroup() as group:
@@ -49,7 +50,7 @@ async def test_what_was_read_is_answered_after_the_commit(
     database: conftest.Database, school: list[provision.Enrolled]
 ) -> None:
     """Requests that wait for the database at SIGTERM get their 200; a new caller finds no socket."""
-    log = senders.Log()
+    log = told.Log()
 
     async with processes.serving(database) as service:
         with _locked(database) as unlock:
@@ -62,14 +63,14 @@ async def test_what_was_read_is_answered_after_the_commit(
 
     assert (answers_before, log.count(200)) == (0, len(school))
     assert code == 0
-    log.check(database)
+    judge.check(log, database)
 
 
 async def test_a_hanging_database_does_not_hold_the_exit(
     database: conftest.Database, school: list[provision.Enrolled]
 ) -> None:
     """With no commit in sight, all that was read gets 503, a half-sent body nothing, and it ends."""
-    log = senders.Log()
+    log = told.Log()
     half = b"POST /v1/pings HTTP/1.1\r\nHost: x\r\nContent-Length: 99\r\nAuthorization: Bearer %s\r\n\r\n["
 
     async with processes.serving(database) as service:
@@ -93,7 +94,7 @@ async def test_under_load_every_request_gets_an_answer(
     database: conftest.Database, school: list[provision.Enrolled]
 ) -> None:
     """Phones that post without a pause are told to close; none finds its request cut off."""
-    log = senders.Log()
+    log = told.Log()
 
     async with processes.serving(database) as service:
         async with asyncio.TaskGroup() as group:
@@ -105,7 +106,7 @@ async def test_under_load_every_request_gets_an_answer(
 
     assert code == 0
     assert log.cut == 0
-    log.check(database)
+    judge.check(log, database)
 
 
 async def _post_until_closed(url: str, phone: senders.Sender) -> None:

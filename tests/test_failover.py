@@ -15,6 +15,7 @@ from geoingest.access import credentials, provision, tokens
 from geoingest.local import cluster
 from geoingest.tracking import lag
 from tests import clusters, conftest, guardians, loads, pairs, processes, trees
+from tests.oracle import judge
 
 pytestmark = pytest.mark.faults
 
@@ -53,7 +54,7 @@ async def test_roles_are_swapped_without_a_human(pair: pairs.Pair) -> None:
     assert all(one.source for family in load.families for one in family.since(back_at))
     # From the primary to the new replica, and away from it when it paused.
     assert load.switches(resumed_at) == 2
-    load.log.check(pair.database(NEW))
+    judge.check(load.log, pair.database(NEW))
 
 
 async def _failures(service: processes.Service) -> dict[str, float]:
@@ -80,12 +81,12 @@ async def test_a_primary_that_comes_back_as_a_standby_is_left(pair: pairs.Pair) 
         await load.service.ready(seconds=loads.RESUME_SECONDS)
         await load.reads_from("replica", seconds=loads.RETURN_SECONDS)
 
-    load.log.check(pair.database(NEW))
+    judge.check(load.log, pair.database(NEW))
 
 
 async def test_the_check_finds_a_service_that_stays_where_it_is(pair: pairs.Pair) -> None:
     """A build that takes whichever server answers first never writes again."""
-    async with loads.on(pair, module="tests.any_server") as load:
+    async with loads.on(pair, module="tests.broken.any_server") as load:
         await _demoted_then_promoted(pair, load)
         with pytest.raises(TimeoutError):
             await load.writes(seconds=loads.RESUME_SECONDS)

@@ -1,6 +1,6 @@
-"""A service that is broken on purpose: it takes the first server that answers, and stays with it.
+"""It takes the first server that answers, and stays with it.
 
-Run as `python -m tests.any_server serve`; the checks of test_failover must find it out.
+Run as `python -m tests.broken.any_server serve`; the checks of test_failover must find it out.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""A service that is broken on purpose: duplicates are confirmed without a look at any standby.
+"""It confirms duplicates without a look at any standby.
 
-Run as `python -m tests.unconfirmed serve`; the checks of test_quorum must find it out.
+Run as `python -m tests.broken.unconfirmed serve`; the checks of test_quorum must find it out.
 """
 
 from __future__ import annotations
