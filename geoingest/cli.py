@@ -102,8 +102,7 @@ def _with_database(settings: config.Config) -> config.Config:
 
 
 def _direct_url(settings: config.Config) -> str:
-    found = _with_database(settings)
-    return found.database_direct_url or found.database_url
+    return _with_database(settings).direct_url
 
 
 @main.command("up", **_example("geoingest up --simulate 50"))

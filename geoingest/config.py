@@ -33,6 +33,9 @@ class Config:
     database_direct_url: str = _setting(
         "DATABASE_DIRECT_URL", "", "primary without a pooler, for migrations and jobs"
     )
+    pooler: typing.Literal["none", "transaction"] = _setting(
+        "GEOINGEST_POOLER", "none", "mode of the pooler that the first two lead through"
+    )
     host: str = _setting("GEOINGEST_HOST", "127.0.0.1", "address of both ports")
     port: int = _setting("GEOINGEST_PORT", 8080, "public port: phones and guardians")
     admin_port: int = _setting("GEOINGEST_ADMIN_PORT", 9090, "metrics and health")
@@ -113,6 +116,21 @@ class Config:
         if hasattr(os, "sched_getaffinity"):
             return len(os.sched_getaffinity(0))
         return os.cpu_count() or 1
+
+    @property
+    def is_pooled(self) -> bool:
+        """True when no two statements need meet the same session."""
+        return self.pooler == "transaction"
+
+    @property
+    def direct_url(self) -> str:
+        """Where a session lasts, for locks and long work; SettingsError when only a pooler is known."""
+        if self.is_pooled and not self.database_direct_url:
+            raise errors.SettingsError(
+                "DATABASE_DIRECT_URL is missing: with GEOINGEST_POOLER=transaction this needs a way"
+                " to the primary past the pooler"
+            )
+        return self.database_direct_url or self.database_url
 
 
 def default_folder() -> pathlib.Path:

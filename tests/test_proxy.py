@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator
 import asyncpg
 import pytest
 
-from geoingest import db
+from geoingest import connections, db
 from tests import conftest, proxy
 
 _LATENCY_SECONDS = 0.1
@@ -20,7 +20,7 @@ _PATIENCE_SECONDS = 0.5
 
 @contextlib.asynccontextmanager
 async def _connected(url: str) -> AsyncIterator[asyncpg.Connection[db.Record]]:
-    connection = await db.connect(url, read_write=True)
+    connection = await connections.connect(url)
     try:
         yield connection
     finally:
@@ -148,7 +148,7 @@ async def test_a_black_hole_answers_nobody_and_ends(between: proxy.Proxy) -> Non
     """Questions and callers wait until it is lifted; they are cut then, and new callers get in."""
     async with _connected(between.url) as connection:
         with between.black_hole():
-            caller = asyncio.create_task(db.connect(between.url, read_write=True))
+            caller = asyncio.create_task(connections.connect(between.url))
             question = asyncio.create_task(connection.execute("SELECT 1"))
             answered, _ = await asyncio.wait([caller, question], timeout=_PATIENCE_SECONDS)
         results = await asyncio.gather(caller, question, return_exceptions=True)
