@@ -66,7 +66,23 @@ async def _keep_session(_connection: db.Connection) -> None:
 
 
 async def _to(server: db.Server, url: str, **options: Any) -> asyncpg.Connection[db.Record]:
-    return await asyncpg.connect(url, host=server.host, port=server.port, **options)
+    connection: asyncpg.Connection[db.Record] = await asyncpg.connect(
+        url, host=server.host, port=server.port, **options
+    )
+    if options["statement_cache_size"] == 0:
+        try:
+            async with asyncio.timeout(options["timeout"]):
+                await _look_up_types(connection)
+        except BaseException:
+            connection.terminate()
+            raise
+    return connection
+
+
+async def _look_up_types(connection: asyncpg.Connection[db.Record]) -> None:
+    """Once and for all: the driver turns jit off for its look-up, and a transaction stays in one session."""
+    async with connection.transaction():
+        await connection.prepare(db.queries()["array_types"])
 
 
 async def _to_primary(url: str, **options: Any) -> asyncpg.Connection[db.Record]:

@@ -1,0 +1,138 @@
+"""A real PgBouncer in transaction mode, in front of one server of a cluster."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import pathlib
+import shutil
+import socket
+import subprocess
+import time
+import urllib.parse
+from collections.abc import Iterator
+
+import pytest
+from typing_extensions import override
+
+from geoingest import config
+from geoingest.local import cluster
+from tests import conftest, processes
+
+POOL_SIZE = 50
+MOST_CLIENTS = 1000
+_START_SECONDS = 20.0
+# Debian puts it where only root looks.
+_PROGRAM = shutil.which("pgbouncer", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
+
+needed = pytest.mark.skipif(
+    _PROGRAM is None,
+    reason="NOT TESTED: nothing was sent through a pooler, because pgbouncer is not installed",
+)
+
+
+class Bouncer:
+    """Where it listens; every database of its server is behind it under the same name."""
+
+    def __init__(self, port: int) -> None:
+        self.port = port
+
+    def url(self, url: str) -> str:
+        """The way through the pooler to what this URL leads to."""
+        parts = urllib.parse.urlsplit(url)
+        here = f"{parts.netloc.rpartition('@')[0]}@127.0.0.1:{self.port}"
+        return urllib.parse.urlunsplit((parts.scheme, here, parts.path, "", ""))
+
+
+@contextlib.contextmanager
+def in_front_of(servers: cluster.Cluster, port: int) -> Iterator[Bouncer]:
+    """PgBouncer before the server of this port, ended with the block."""
+    assert _PROGRAM is not None
+    (here,) = processes.free_ports(1)
+    with _folder(servers, here) as folder:
+        configuration = _configure(servers, folder, server_port=port, port=here)
+        with (folder / "log").open("wb") as output:
+            process = subprocess.Popen(
+                [_PROGRAM, str(configuration)],
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                cwd="/",
+                **servers.primary._owner.credentials(),  # type: ignore[call-overload]  # user
+            )
+        try:
+            _wait_until_it_listens(process, here, folder / "log")
+            yield Bouncer(here)
+        finally:
+            process.terminate()
+            process.wait()
+
+
+@contextlib.contextmanager
+def _folder(servers: cluster.Cluster, port: int) -> Iterator[pathlib.Path]:
+    """A folder for its files, which hold the password, beside the servers' own."""
+    folder = servers._path / f"pgbouncer-{port}"
+    folder.mkdir(mode=0o700)
+    servers.primary._owner.own(folder)
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder)
+
+
+def _configure(
+    servers: cluster.Cluster, folder: pathlib.Path, *, server_port: int, port: int
+) -> pathlib.Path:
+    users = folder / "users"
+    users.write_text(
+        "".join(f'"{name}" "{servers._password}"\n' for name in (cluster.USER, "postgres"))
+    )
+    configuration = folder / "pgbouncer.ini"
+    configuration.write_text(f"""[databases]
+* = host={servers._sockets} port={server_port}
+[pgbouncer]
+listen_addr = 127.0.0.1
+listen_port = {port}
+unix_socket_dir =
+auth_type = scram-sha-256
+auth_file = {users}
+pool_mode = transaction
+default_pool_size = {POOL_SIZE}
+max_client_conn = {MOST_CLIENTS}
+; A statement that was prepared on one session is looked for on another: nobody is lucky for long.
+server_round_robin = 1
+server_login_retry = 1
+""")
+    for path in (users, configuration):
+        servers.primary._owner.own(path)
+    return configuration
+
+
+def _wait_until_it_listens(process: subprocess.Popen[bytes], port: int, log: pathlib.Path) -> None:
+    deadline = time.monotonic() + _START_SECONDS
+    while time.monotonic() < deadline:
+        assert process.poll() is None, log.read_text()
+        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
+            return
+        time.sleep(0.02)
+    raise TimeoutError(log.read_text())
+
+
+def pooled(
+    database: conftest.Database, primary: Bouncer, replica: Bouncer | None
+) -> conftest.Database:
+    """The same database, with settings that lead a service through the poolers."""
+    through = {
+        "pooler": "transaction",
+        "database_url": primary.url(database.url),
+        "database_replica_url": replica.url(database.replica_url) if replica else "",
+    }
+
+    class Pooled(conftest.Database):
+        __slots__ = ()
+
+        @override
+        def settings(self, **changes: object) -> config.Config:
+            return super().settings(**{**through, **changes})
+
+    return Pooled(*database)
