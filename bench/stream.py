@@ -28,7 +28,10 @@ class Stream(NamedTuple):
 
 
 class Outcome(NamedTuple):
-    """What became of a stream; right answers by ending, `acknowledged` with those of the warm-up."""
+    """What became of a stream; right answers by ending, `acknowledged` with those of the warm-up.
+
+    `statuses` are of the measured time, and of errors whenever they came.
+    """
 
     latency: dict[str, float | None]
     per_second: float
@@ -154,13 +157,15 @@ class Run:
     def _note(self, due: float, now: float, status: int, tail: bytes) -> None:
         ending = next((one for one in self._stream.endings if tail.endswith(one)), None)
         is_counted = due >= self.zero
-        if is_counted:
-            self._statuses[status] += 1
         if status >= 300 or ending is None:
-            self._errors += status not in self._stream.refusals
+            is_error = status not in self._stream.refusals
+            self._errors += is_error
+            # Those of the warm-up, too: an error without its status tells nobody anything.
+            self._statuses[status] += is_counted or is_error
             return
         self._acknowledged += 1
         if is_counted:
+            self._statuses[status] += 1
             self._samples.append((due - self.zero, now - due))
             self._last_answer_at = now
             self._endings[ending] += 1
