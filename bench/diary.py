@@ -69,6 +69,7 @@ def result(
         "replica_share": questions.replica_share(load.outcomes[name] for name in _SIDES["reads"]),
         "statuses": {name: one.statuses for name, one in load.outcomes.items()},
         "slip_p99_ms": load.slip_p99_ms,
+        "slip_max_ms": load.slip_max_ms,
         "service_cpu_share": load.service_cpu_share,
         "database_cpu_share": load.database_cpu_share,
         "generator_cpu_share": load.own_cpu_share,

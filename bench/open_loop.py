@@ -42,6 +42,8 @@ class Load(NamedTuple):
     service_cpu_share: float | None
     own_cpu_share: float
     database_cpu_share: float | None = None
+    # Whether a slow moment may have been the generator's own.
+    slip_max_ms: float | None = None
 
     @property
     def kept_schedule(self) -> bool:
@@ -95,6 +97,7 @@ async def drive(course: Course, *, seconds: float) -> Load:
         None if service is None else round(service / elapsed, 3),
         round(own / elapsed, 3),
         None if database is None else round(database / elapsed, 3),
+        round(max(slips) * 1e3, 3),
     )
 
 

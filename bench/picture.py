@@ -10,6 +10,8 @@ from typing import Any
 _PINGS, _READS, _LIMIT, _QUIET = "#1f5fa8", "#d9730d", "#c0272d", "#6b7280"
 _BAND = "#f1f4f8"
 _LIMIT_MS = 50
+_LEAST_TOP_MS = 200
+_TICKS_MS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000)
 _WHAT = {"pings": "posts of pings", "reads": "reads"}
 _SIDES = (("pings", _PINGS), ("reads", _READS))
 
@@ -46,8 +48,11 @@ def _latency(axes: Any, series: Mapping[str, Sequence[float | None]]) -> None:  
         textcoords="offset points", ha="right", color=_LIMIT, weight="bold",
     )  # fmt: skip
     axes.set_yscale("log")
-    axes.set_ylim(1, 200)
-    axes.set_yticks([1, 2, 5, 10, 20, 50, 100, 200], minor=False)
+    slowest = max(one or 0 for side, _ in _SIDES for one in series[f"{side}_p99_ms"])
+    # Above the slowest there is room for the words.
+    top = max(_LEAST_TOP_MS, 1.5 * slowest)
+    axes.set_ylim(1, top)
+    axes.set_yticks([one for one in _TICKS_MS if one <= top], minor=False)
     axes.set_yticks([], minor=True)
     axes.yaxis.set_major_formatter("{x:g}")
     axes.set_ylabel("latency, ms")
@@ -56,16 +61,16 @@ def _latency(axes: Any, series: Mapping[str, Sequence[float | None]]) -> None:  
 
 def _rate(axes: Any, series: Mapping[str, Sequence[float | None]]) -> None:
     at = _minutes(series["at"])
-    for side, colour in _SIDES:
+    for number, (side, colour) in enumerate(_SIDES):
         rates = _gaps(series[f"{side}_per_s"])
         axes.fill_between(at, rates, color=colour, alpha=0.18, linewidth=0)
         axes.plot(at, rates, color=colour, linewidth=1.2)
-        peak = max(range(len(rates)), key=lambda one: rates[one])
         axes.annotate(
-            f"{_WHAT[side]}, at most {rates[peak]:,.0f}/s", (at[peak], rates[peak]), (6, -2),
-            textcoords="offset points", color=colour, fontsize=8,
+            f"{_WHAT[side]}, at most {max(rates):,.0f}/s", (0, 1), (6, -6 - 12 * number),
+            xycoords="axes fraction", textcoords="offset points", va="top", color=colour, fontsize=8,
         )  # fmt: skip
     axes.set_ylim(0, 1.15 * max(_gaps(series["pings_per_s"])))
+    axes.yaxis.set_major_formatter("{x:,.0f}")
     axes.set_ylabel("answered per second")
     axes.set_xlabel("minutes")
 
