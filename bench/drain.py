@@ -88,7 +88,8 @@ class _Storm:
         pings = self._kept.pings(phone.number, self._parts[phone.number])
         if status in phones.REFUSALS:
             self._refused[status] += 1
-            self._comebacks.note(now, phone.retry_after_seconds)
+            if status == phones.OVERLOADED:
+                self._comebacks.note(now, phone.retry_after_seconds)
             self._resting.add(phone)
             self._loop.call_later(phone.retry_after_seconds, self._come_again, phone)
         elif due is None or settled is None or int(settled[1]) + int(settled[2]) != pings:

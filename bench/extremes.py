@@ -43,6 +43,7 @@ _OF_EACH_LAP = (
     Number(
         "return_fullest_to_mean", "refused in one second: fullest second of return / mean", "< 2"
     ),
+    Number("slip_p99_ms", "how late the generators themselves were, p99, ms"),
     Number("rss_growth_mib", "growth of the service's memory, MiB", "< 64"),
 )
 OVERLOAD = Section(

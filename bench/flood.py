@@ -19,8 +19,8 @@ from bench import aftermath, bodies, comebacks, generator, phones
 
 _PATIENCE_SECONDS = 15.0
 _CONNECTS_PER_SECOND = 1000.0
-# Starts in one turn of the loop, when late: answers must be read, too.
-_STARTS_PER_TURN = 32
+# For starts in one turn of the loop, when late: answers must be read, too.
+_TURN_SECONDS = 0.005
 
 
 class Plan(NamedTuple):
@@ -122,7 +122,7 @@ class _Flood:
         self._errors += not is_stored and not is_refusal
         if due >= self._plan.zero:
             self._note(status, now - due, is_stored=is_stored, is_refusal=is_refusal)
-        if is_refusal:
+        if status == phones.OVERLOADED:
             self._comebacks.note(now, phone.retry_after_seconds)
         if is_refusal and self._plan.obeying:
             again_at = now + phone.retry_after_seconds
@@ -155,28 +155,28 @@ class _Flood:
             self._refused.append(seconds)
 
     def _start_due(self) -> None:
-        for _ in range(_STARTS_PER_TURN):
-            now = self._loop.time()
-            if now >= self._end_at:
-                self._ended.set_result(None)
-                return
-            if now < self._next_at:
-                self._loop.call_at(self._next_at, self._start_due)
-                return
+        now = self._loop.time()
+        turn_ends_at = now + _TURN_SECONDS
+        while self._next_at <= now < turn_ends_at:
             self._start(self._next_at)
             self._next_at += self._chooser.expovariate(self._plan.per_second)
-        self._loop.call_soon(self._start_due)
+            now = self._loop.time()
+        if now >= self._end_at:
+            self._ended.set_result(None)
+        elif self._next_at <= now:
+            self._loop.call_soon(self._start_due)
+        else:
+            self._loop.call_at(self._next_at, self._start_due)
 
     def _start(self, due: float) -> None:
         phone = self.free.popleft() if self.free else None
-        if phone is None:
-            self._held += due >= self._plan.zero
-        elif phone.is_free:
+        if phone is not None and phone.is_free:
             self._send(phone, due)
-        else:
+            return
+        if phone is not None:
             # It is being connected again.
             self.free.append(phone)
-            self._held += due >= self._plan.zero
+        self._held += due >= self._plan.zero
 
     def _come_again(self, phone: phones.Phone, due: float) -> None:
         if due >= self._end_at:

@@ -57,7 +57,7 @@ class Pairs(NamedTuple):
             "others_p99_beside_ms": beside,
             "others_p99_change": round(statistics.median(changes), 3),
             "statuses": dict(statuses),
-            "refused_share": round(statuses[429] / max(1, statuses.total()), 3),
+            "refused_share": round(statuses[phones.OVER_ITS_RATE] / max(1, statuses.total()), 3),
             "slip_p99_ms": max(
                 (load.slip_p99_ms for load in (*self.without, *self.with_greedy)), default=None
             ),

@@ -17,7 +17,8 @@ _LENGTH = b"content-length:"
 _RETRY_AFTER = b"retry-after:"
 _WITHOUT_BODY = (204, 304)
 # Answers, not errors: the phone keeps its pings and comes again.
-REFUSALS = (429, 503)
+OVER_ITS_RATE, OVERLOADED = 429, 503
+REFUSALS = (OVER_ITS_RATE, OVERLOADED)
 
 
 class Owner(Protocol):
