@@ -357,7 +357,7 @@ def test_a_head_is_known_again_only_with_plain_fields() -> None:
     """Token and length may differ; every other byte, a longer body or an odd token is parsed."""
     raw = _post()
     message = _parsed(raw)
-    known = head.remember(message, raw, max_body_bytes=_MOST_BYTES)
+    known = head.remember(message, raw[: -len(_GOOD)], max_body_bytes=_MOST_BYTES)
     assert known is not None
 
     assert known.read(_post(_SECOND, token=_OTHER_TOKEN)) == head.Post(

@@ -4,12 +4,12 @@ A phone sends the same small request for as long as it lives. Through aiohttp ea
 a request, a routing and a response object, which together were two thirds of what a durable ping
 costs. So:
 
-1. The bytes go to aiohttp's own parser (reading.py). The same head again, but for token and length,
-   needs no parsing (head.py).
+1. Heads go to aiohttp's own parser (reading.py); the same head again, but for token and length, needs
+   no parsing (head.py).
 2. One whole POST /v1/pings, neither compressed nor chunked, is let in, decoded and queued in the
    same call, and answered in the call in which its batch has committed: no task waits for it.
-3. Anything else (another path, an upgrade, pipelining, a broken head) was not acted upon yet: the
-   connection is handed to aiohttp with all its bytes, for good.
+3. Anything else (another path, an upgrade, a broken head) was not acted upon yet: the connection is
+   handed to aiohttp with all its bytes, for good.
 4. What is not whole is waited for, but not for long: `expire` is called by whoever owns us.
 """
 
@@ -22,7 +22,6 @@ from collections.abc import Mapping
 from typing import Protocol
 
 from aiohttp import hdrs
-from aiohttp.base_protocol import BaseProtocol
 from typing_extensions import override
 
 from geoingest import errors, http
@@ -30,8 +29,6 @@ from geoingest.ingest import answers, decode, endpoints, head, intake, reading, 
 
 log = logging.getLogger(__name__)
 
-# A head that is longer is aiohttp's to refuse.
-_LONGEST_HEAD_BYTES = 16 * 1024
 _NEVER = float("inf")
 
 
@@ -49,15 +46,15 @@ class Owner(Protocol):
         ...
 
 
-class Connection(BaseProtocol):
+class Connection(asyncio.Protocol):
     """One socket, and the request on it that waits for its verdict."""
 
     def __init__(self, owner: Owner, takes: intake.Intake) -> None:
-        loop = asyncio.get_running_loop()
-        super().__init__(loop)
+        self.transport: asyncio.Transport | None = None
+        self._loop = asyncio.get_running_loop()
         self._owner = owner
         self._intake = takes
-        self._reading = reading.Reading(self, loop, takes.terms.max_body_bytes)
+        self._reading = reading.Reading(takes.terms.max_body_bytes)
         self._is_within_request = False
         self._early = b""
         self._decoded: decode.Decoded | None = None
@@ -68,13 +65,14 @@ class Connection(BaseProtocol):
 
     @override
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        super().connection_made(transport)
+        assert isinstance(transport, asyncio.Transport)  # noqa: S101  # for the type checker
+        self.transport = transport
         self._owner.came(self)
         self._rest()
 
     @override
-    def connection_lost(self, exc: BaseException | None) -> None:
-        super().connection_lost(exc)
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.transport = None
         self._owner.went(self)
 
     @override
@@ -84,15 +82,10 @@ class Connection(BaseProtocol):
             self.transport.abort()
 
     @override
-    def pause_reading(self) -> None:
-        """Asked for by the stream of a body; bodies are taken whole."""
-
-    @override
-    def resume_reading(self, resume_parser: bool = True) -> None:
-        """The same."""
-
-    @override
     def data_received(self, data: bytes) -> None:
+        if self.transport is None:
+            # What came too early is read later; by then the phone may be gone.
+            return
         if self.is_busy:
             # Sent before the answer to the last one: it waits, and nothing behind it is read.
             self._early += data
@@ -100,9 +93,10 @@ class Connection(BaseProtocol):
             return
         found = self._reading.feed(data)
         if isinstance(found, head.Post):
+            self._early, self._reading.rest = self._reading.rest, b""
             self._take(found)
         elif found is reading.Unfinished.FOREIGN:
-            self._hand_on(self._reading.raw)
+            self._hand_on(self._reading.rest)
         elif not self._is_within_request:
             self._is_within_request = True
             # Headers may not take longer than silence may.

@@ -11,7 +11,7 @@ from aiohttp.http import HttpVersion11, RawRequestMessage
 
 from geoingest.ingest import endpoints
 
-_END = b"\r\n\r\n"
+END = b"\r\n\r\n"
 _LONGEST_FIELD_BYTES = 200
 # The two things in which the heads of one app differ, with the line breaks around them.
 _FIELDS = re.compile(
@@ -66,9 +66,8 @@ class Head(NamedTuple):
         return Post(hashlib.sha256(token).digest(), body, self.lines)
 
 
-def remember(message: RawRequestMessage, raw: bytes, *, max_body_bytes: int) -> Head | None:
-    """The head that the parsed request `raw` begins with; None when the two fields are not plain."""
-    head = raw[: raw.find(_END) + len(_END)]
+def remember(message: RawRequestMessage, head: bytes, *, max_body_bytes: int) -> Head | None:
+    """The parsed head, to be known again; None when the two fields are not plain."""
     fields = list(_FIELDS.finditer(head))
     if len(fields) != 2 or {one.lastgroup for one in fields} != {"token", "length"}:
         return None
@@ -85,22 +84,20 @@ def remember(message: RawRequestMessage, raw: bytes, *, max_body_bytes: int) -> 
 
 def is_plain(message: RawRequestMessage, *, max_body_bytes: int) -> bool:
     """True for what connection.py answers itself."""
-    length = message.headers.get(hdrs.CONTENT_LENGTH, "0")
     return (
         message.path == endpoints.PATH
         and message.method == hdrs.METH_POST
         and message.version == HttpVersion11
         and not (message.should_close or message.compression or message.chunked)
         and hdrs.EXPECT not in message.headers
-        and length.isdigit()
-        and int(length) <= max_body_bytes
+        and message.headers.get(hdrs.CONTENT_LENGTH, "0").isdigit()
+        and length(message) <= max_body_bytes
     )
 
 
-def is_alone(message: RawRequestMessage, raw: bytes) -> bool:
-    """True when nothing stands behind the whole request that `raw` begins with."""
-    length = int(message.headers.get(hdrs.CONTENT_LENGTH, "0"))
-    return len(raw) == raw.find(_END) + len(_END) + length
+def length(message: RawRequestMessage) -> int:
+    """How many bytes the body has."""
+    return int(message.headers.get(hdrs.CONTENT_LENGTH, "0"))
 
 
 def is_lines(message: RawRequestMessage) -> bool:

@@ -9,11 +9,11 @@ from typing import TypeAlias
 from aiohttp.base_protocol import BaseProtocol
 from aiohttp.http import HttpRequestParser, RawRequestMessage
 from aiohttp.http_exceptions import HttpProcessingError
-from aiohttp.streams import StreamReader
 
 from geoingest import errors, http
-from geoingest.ingest import head
+from geoingest.ingest import endpoints, head
 
+_START = f"POST {endpoints.PATH} HTTP/1.1\r\n".encode()
 # A head that is longer is aiohttp's to refuse.
 _LONGEST_HEAD_BYTES = 16 * 1024
 
@@ -23,7 +23,7 @@ class Unfinished(enum.Enum):
 
     # More of it must come.
     PART = enum.auto()
-    # Something else: another path, pipelining, an upgrade, compressed, chunked, or no HTTP at all.
+    # Something else: another path, an upgrade, compressed, chunked, broken, or no HTTP at all.
     FOREIGN = enum.auto()
 
 
@@ -31,61 +31,72 @@ Found: TypeAlias = head.Post | Unfinished
 
 
 class Reading:
-    """One request after the other; no HTTP is parsed here but by aiohttp's own parser."""
+    """One request after the other. Heads go to aiohttp's own parser, or are known already."""
 
-    def __init__(
-        self, protocol: BaseProtocol, loop: asyncio.AbstractEventLoop, max_body_bytes: int
-    ) -> None:
+    def __init__(self, max_body_bytes: int) -> None:
         self._max_body_bytes = max_body_bytes
-        # What is compressed is not plain: it must not unfold here. No body that is read here is
-        # longer than the limit, so that its stream never asks for a pause.
-        self._parser = HttpRequestParser(protocol, loop, max_body_bytes, auto_decompress=False)
         self._head: head.Head | None = None
-        self._request: tuple[RawRequestMessage, StreamReader] | None = None
-        # All of the request that has come, for whoever has to read it instead.
-        self.raw = b""
+        # The post whose body is not whole yet: the pieces, and how many bytes are missing.
+        self._post: head.Post | None = None
+        self._pieces: list[bytes] = []
+        self._missing_bytes = 0
+        # The beginning of a request that is not understood yet; after a whole one, what came behind.
+        self.rest = b""
 
     @property
     def is_within_body(self) -> bool:
         """True when the headers of a plain post are there and its body is not."""
-        return self._request is not None
+        return self._post is not None
 
     def feed(self, data: bytes) -> Found:
-        """Takes what came last."""
-        if self._head is not None and not self.raw:
+        """Takes what came last; after a post, `rest` is to be fed again once that is answered."""
+        if self._post is not None:
+            return self._gather(data)
+        if self._head is not None and not self.rest:
             post = self._head.read(data)
             if post is not None:
                 return post
-        self.raw += data
-        found = self._parse(data)
-        if isinstance(found, head.Post):
-            self.raw, self._request = b"", None
-        return found
+        self.rest += data
+        return self._begin(self.rest)
 
-    def _parse(self, data: bytes) -> Found:
-        try:
-            found, upgraded, _tail = self._parser.feed_data(data)
-        except HttpProcessingError:
+    def _begin(self, raw: bytes) -> Found:
+        if not _START.startswith(raw[: len(_START)]):
             return Unfinished.FOREIGN
-        if self._request is not None:
-            found = [self._request, *found]
-        if not found and len(self.raw) <= _LONGEST_HEAD_BYTES:
-            return Unfinished.PART
-        if len(found) != 1 or upgraded:
+        end = raw.find(head.END) + len(head.END)
+        if end < len(head.END):
+            return Unfinished.PART if len(raw) < _LONGEST_HEAD_BYTES else Unfinished.FOREIGN
+        message = _parsed(raw[:end])
+        if message is None or not head.is_plain(message, max_body_bytes=self._max_body_bytes):
             return Unfinished.FOREIGN
-        self._request = found[0]
-        return self._post(*found[0])
+        self._head = head.remember(message, raw[:end], max_body_bytes=self._max_body_bytes)
+        self._post = head.Post(_digest(message), b"", head.is_lines(message))
+        self._missing_bytes = head.length(message)
+        self.rest = b""
+        return self._gather(raw[end:])
 
-    def _post(self, message: RawRequestMessage, payload: StreamReader) -> Found:
-        if not head.is_plain(message, max_body_bytes=self._max_body_bytes):
-            return Unfinished.FOREIGN
-        if not payload.is_eof():
+    def _gather(self, data: bytes) -> Found:
+        assert self._post is not None  # noqa: S101  # its head was read
+        missing = self._missing_bytes
+        self._pieces.append(data[:missing])
+        self._missing_bytes -= len(data)
+        if self._missing_bytes > 0:
             return Unfinished.PART
-        if not head.is_alone(message, self.raw):
-            # The parser has already read into the next one.
-            return Unfinished.FOREIGN
-        self._head = head.remember(message, self.raw, max_body_bytes=self._max_body_bytes)
-        return head.Post(_digest(message), payload.read_nowait(), head.is_lines(message))
+        post, self.rest = self._post._replace(body=b"".join(self._pieces)), data[missing:]
+        self._post, self._pieces = None, []
+        return post
+
+
+def _parsed(raw: bytes) -> RawRequestMessage | None:
+    """The one head that these bytes are; None when aiohttp would refuse it."""
+    loop = asyncio.get_running_loop()
+    # For each head anew: one that lived with the connection would make a circle with its protocol,
+    # and thousands of those, when a school's phones go at a bell, are a long pause for the collector.
+    parser = HttpRequestParser(BaseProtocol(loop), loop, len(raw), auto_decompress=False)
+    try:
+        messages, upgraded, _tail = parser.feed_data(raw)
+    except HttpProcessingError:
+        return None
+    return messages[0][0] if len(messages) == 1 and not upgraded else None
 
 
 def _digest(message: RawRequestMessage) -> bytes | None:
