@@ -59,15 +59,17 @@ class Batcher:
     def check(self, pings: int, size_bytes: int) -> None:
         """Raises ServiceError when about so much more cannot be written soon, and counts it."""
         now = self._now()
+        # The class, not one of it: an error that its own frame holds keeps the body it refuses.
+        refusal: type[errors.ServiceError]
         if not self._open_lanes:
-            refusal: errors.ServiceError = errors.DatabaseUnavailableError()
+            refusal = errors.DatabaseUnavailableError
         elif self._overload.refuses(
             pings=self.pings + pings,
             size_bytes=self._waiting_bytes + size_bytes,
             age_seconds=now - self._waiting[0].queued_at if self._waiting else 0.0,
             now=now,
         ):
-            refusal = errors.OverloadedError()
+            refusal = errors.OverloadedError
         else:
             return
         metrics.pings_received.inc(pings)
