@@ -25,6 +25,7 @@ def test_an_empty_environment_gives_the_defaults() -> None:
         ("GEOINGEST_MAX_LAG_SECONDS", "0.25", "max_lag_seconds", 0.25),
         ("GEOINGEST_MAX_LAG_SECONDS", "2", "max_lag_seconds", 2.0),
         ("GEOINGEST_LOG_FORMAT", "json", "log_format", "json"),
+        ("GEOINGEST_POOLER", "transaction", "pooler", "transaction"),
     ],
 )
 def test_each_type_is_read_from_text(name: str, text: str, field: str, value: object) -> None:
@@ -50,6 +51,7 @@ def test_each_type_is_read_from_text(name: str, text: str, field: str, value: ob
         ("GEOINGEST_MAX_LAG_SECONDS", "nan"),
         ("GEOINGEST_WRITE_TIMEOUT_SECONDS", "inf"),
         ("GEOINGEST_LOG_LEVEL", "loud"),
+        ("GEOINGEST_POOLER", "session"),
         ("GEOINGEST_LOG_FORMAT", "JSON"),
     ],
 )

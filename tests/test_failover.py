@@ -14,7 +14,7 @@ from geoingest import config, connections, db
 from geoingest.access import credentials, provision, tokens
 from geoingest.local import cluster
 from geoingest.tracking import lag
-from tests import clusters, conftest, guardians, loads, pairs, processes, trees
+from tests import clusters, commands, conftest, guardians, loads, pairs, processes, trees
 from tests.oracle import judge
 
 pytestmark = pytest.mark.faults
@@ -39,6 +39,9 @@ async def test_roles_are_swapped_without_a_human(pair: pairs.Pair) -> None:
         resumed_at = time.monotonic()
         failures = await _failures(load.service)
         await asyncio.to_thread(pair.demote)
+        for words in ("migrate", "jobs --once", "device add --student 1"):
+            found = commands.run(*words.split(), environment=pair.environment)
+            assert found.exit_code == 0, found.stderr
         await load.reads_from("replica", seconds=loads.RETURN_SECONDS)
         back_at = time.monotonic()
         ready = await load.service.status("/readyz")
