@@ -65,30 +65,40 @@ async def _keep_session(_connection: db.Connection) -> None:
     return None
 
 
-async def _to(server: db.Server, url: str, **options: Any) -> asyncpg.Connection[db.Record]:
+async def _to(
+    server: db.Server, url: str, *, must_take_writes: bool = False, **options: Any
+) -> asyncpg.Connection[db.Record]:
+    pooled = options["statement_cache_size"] == 0
+    if must_take_writes and not pooled:
+        options["target_session_attrs"] = connect_utils.SessionAttribute.read_write
     connection: asyncpg.Connection[db.Record] = await asyncpg.connect(
         url, host=server.host, port=server.port, **options
     )
-    if options["statement_cache_size"] == 0:
+    if pooled:
         try:
-            async with asyncio.timeout(options["timeout"]):
-                await _look_up_types(connection)
+            async with asyncio.timeout(options["timeout"]), connection.transaction():
+                await _settle(connection, must_take_writes=must_take_writes)
         except BaseException:
             connection.terminate()
             raise
     return connection
 
 
-async def _look_up_types(connection: asyncpg.Connection[db.Record]) -> None:
-    """Once and for all: the driver turns jit off for its look-up, and a transaction stays in one session."""
-    async with connection.transaction():
-        await connection.prepare(db.queries()["array_types"])
+async def _settle(connection: asyncpg.Connection[db.Record], *, must_take_writes: bool) -> None:
+    """What comes first behind a pooler, in a transaction, which stays in one session."""
+    # The driver turns jit off to look up a type and on again.
+    await connection.prepare(db.queries()["array_types"])
+    # The pooler's greeting repeats what the server was when the pooler first met it.
+    if must_take_writes and await connection.fetchval("SELECT pg_is_in_recovery()"):
+        raise asyncpg.TargetServerAttributeNotMatched("the pooler leads to a standby")
 
 
 async def _to_primary(url: str, **options: Any) -> asyncpg.Connection[db.Record]:
     """Asks all servers at once: one that hangs, like a machine without power, delays nobody."""
-    options["target_session_attrs"] = connect_utils.SessionAttribute.read_write
-    attempts = [asyncio.create_task(_to(one, url, **options)) for one in db.servers(url)]
+    attempts = [
+        asyncio.create_task(_to(one, url, must_take_writes=True, **options))
+        for one in db.servers(url)
+    ]
     chosen, failures = None, list[BaseException]()
     try:
         for attempt in asyncio.as_completed(attempts):

@@ -6,6 +6,7 @@ import contextlib
 import os
 import pathlib
 import shutil
+import signal
 import socket
 import subprocess
 import time
@@ -34,8 +35,11 @@ needed = pytest.mark.skipif(
 class Bouncer:
     """Where it listens; every database of its server is behind it under the same name."""
 
-    def __init__(self, port: int) -> None:
+    def __init__(self, servers: cluster.Cluster, folder: pathlib.Path, port: int) -> None:
         self.port = port
+        self._servers = servers
+        self._folder = folder
+        self._process: subprocess.Popen[bytes] | None = None
 
     def url(self, url: str) -> str:
         """The way through the pooler to what this URL leads to."""
@@ -43,58 +47,47 @@ class Bouncer:
         here = f"{parts.netloc.rpartition('@')[0]}@127.0.0.1:{self.port}"
         return urllib.parse.urlunsplit((parts.scheme, here, parts.path, "", ""))
 
-
-@contextlib.contextmanager
-def in_front_of(servers: cluster.Cluster, port: int) -> Iterator[Bouncer]:
-    """PgBouncer before the server of this port, ended with the block."""
-    assert _PROGRAM is not None
-    (here,) = processes.free_ports(1)
-    with _folder(servers, here) as folder:
-        configuration = _configure(servers, folder, server_port=port, port=here)
-        with (folder / "log").open("wb") as output:
-            process = subprocess.Popen(
-                [_PROGRAM, str(configuration)],
+    @contextlib.contextmanager
+    def running(self, server_port: int) -> Iterator[None]:
+        """Leads to the server of this port for as long as the block lasts."""
+        assert _PROGRAM is not None
+        self._configure(server_port)
+        log = self._folder / "log"
+        with log.open("wb") as output:
+            self._process = subprocess.Popen(
+                [_PROGRAM, str(self._folder / "pgbouncer.ini")],
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
                 cwd="/",
-                **servers.primary._owner.credentials(),  # type: ignore[call-overload]  # user
+                **self._servers.primary._owner.credentials(),  # type: ignore[call-overload]  # user
             )
         try:
-            _wait_until_it_listens(process, here, folder / "log")
-            yield Bouncer(here)
+            _wait_until_it_listens(self._process, self.port, log)
+            yield
         finally:
-            process.terminate()
-            process.wait()
+            self._process.terminate()
+            self._process.wait()
 
+    def lead_to(self, server_port: int) -> None:
+        """To another server from now on, under the connections that clients have."""
+        assert self._process is not None
+        self._configure(server_port)
+        self._process.send_signal(signal.SIGHUP)
 
-@contextlib.contextmanager
-def _folder(servers: cluster.Cluster, port: int) -> Iterator[pathlib.Path]:
-    """A folder for its files, which hold the password, beside the servers' own."""
-    folder = servers._path / f"pgbouncer-{port}"
-    folder.mkdir(mode=0o700)
-    servers.primary._owner.own(folder)
-    try:
-        yield folder
-    finally:
-        shutil.rmtree(folder)
-
-
-def _configure(
-    servers: cluster.Cluster, folder: pathlib.Path, *, server_port: int, port: int
-) -> pathlib.Path:
-    users = folder / "users"
-    users.write_text(
-        "".join(f'"{name}" "{servers._password}"\n' for name in (cluster.USER, "postgres"))
-    )
-    configuration = folder / "pgbouncer.ini"
-    configuration.write_text(f"""[databases]
+    def _configure(self, server_port: int) -> None:
+        servers, users = self._servers, self._folder / "users"
+        names = (cluster.USER, "postgres")
+        users.write_text("".join(f'"{name}" "{servers._password}"\n' for name in names))
+        configuration = self._folder / "pgbouncer.ini"
+        configuration.write_text(f"""[databases]
 * = host={servers._sockets} port={server_port}
 [pgbouncer]
 listen_addr = 127.0.0.1
-listen_port = {port}
+listen_port = {self.port}
 unix_socket_dir =
-auth_type = scram-sha-256
+; Hundreds of logins at once would keep a small machine busy with passwords; the server still wants one.
+auth_type = trust
 auth_file = {users}
 pool_mode = transaction
 default_pool_size = {POOL_SIZE}
@@ -103,9 +96,23 @@ max_client_conn = {MOST_CLIENTS}
 server_round_robin = 1
 server_login_retry = 1
 """)
-    for path in (users, configuration):
-        servers.primary._owner.own(path)
-    return configuration
+        for path in (users, configuration):
+            servers.primary._owner.own(path)
+
+
+@contextlib.contextmanager
+def in_front_of(servers: cluster.Cluster, port: int) -> Iterator[Bouncer]:
+    """PgBouncer before the server of this port, with its files beside the server's own."""
+    (here,) = processes.free_ports(1)
+    folder = servers._path / f"pgbouncer-{here}"
+    folder.mkdir(mode=0o700)
+    servers.primary._owner.own(folder)
+    bouncer = Bouncer(servers, folder, here)
+    try:
+        with bouncer.running(port):
+            yield bouncer
+    finally:
+        shutil.rmtree(folder)
 
 
 def _wait_until_it_listens(process: subprocess.Popen[bytes], port: int, log: pathlib.Path) -> None:

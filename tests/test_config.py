@@ -35,6 +35,7 @@ def test_an_empty_environment_gives_the_defaults() -> None:
         ("GEOINGEST_LOG_FORMAT", "json", "log_format", "json"),
         ("GEOINGEST_WORKERS", "4", "workers", 4),
         ("GEOINGEST_WORKERS", "auto", "workers", "auto"),
+        ("GEOINGEST_POOLER", "transaction", "pooler", "transaction"),
     ],
 )
 def test_each_type_is_read_from_text(name: str, text: str, field: str, value: object) -> None:
@@ -62,6 +63,7 @@ def test_each_type_is_read_from_text(name: str, text: str, field: str, value: ob
         ("GEOINGEST_MAX_LAG_SECONDS", "nan"),
         ("GEOINGEST_WRITE_TIMEOUT_SECONDS", "inf"),
         ("GEOINGEST_LOG_LEVEL", "loud"),
+        ("GEOINGEST_POOLER", "session"),
         ("GEOINGEST_LOG_FORMAT", "JSON"),
     ],
 )

@@ -116,6 +116,46 @@ def test_a_promoted_replica_starts_anew() -> None:
     assert ring.complete_up_to is None
 
 
+def test_a_primary_that_runs_backwards_is_another_one() -> None:
+    """Positions that only the old one had would never be replayed: they are forgotten."""
+    ring = lag.Ring()
+    ring.add(_sample(1000, 0))
+    ring.replayed(900)
+
+    ring.add(_sample(950, 10))
+    ring.replayed(950)
+
+    assert ring.lag_seconds(20) == 0
+    assert ring.complete_up_to == _at(10)
+
+
+def test_a_replica_that_has_less_than_before_is_not_called_complete() -> None:
+    """It started again, or another took its place: the lag is at least that of what it had."""
+    ring = lag.Ring()
+    ring.add(_sample(100, 0))
+    ring.replayed(100)
+    ring.add(_sample(100, 5))
+
+    ring.replayed(50)
+
+    assert ring.lag_seconds(10) == 10
+    assert ring.complete_up_to is None
+
+
+def test_a_replica_ahead_of_its_primary_follows_another() -> None:
+    """Further at the moment of one probe is no wonder; further than the primary is later is."""
+    ring = lag.Ring()
+    ring.add(_sample(100, 0))
+    ring.replayed(130)
+    is_astray_at_once = ring.is_astray
+
+    ring.add(_sample(120, 1))
+    is_astray_later = ring.is_astray
+    ring.add(_sample(130, 2))
+
+    assert (is_astray_at_once, is_astray_later, ring.is_astray) == (False, True, False)
+
+
 def _sample(position: int, second: float) -> lag.Sample:
     return lag.Sample(position, second, _at(second))
 

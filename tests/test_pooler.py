@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import random
 import signal
 import time
 from collections.abc import AsyncIterator, Iterator
@@ -54,7 +55,7 @@ async def _crowd(url: str) -> AsyncIterator[None]:
                         await asyncio.sleep(1)
                 finally:
                     connection.terminate()
-            await asyncio.sleep(1)
+            await asyncio.sleep(random.uniform(1, 5))  # no secret
 
     tasks = [asyncio.create_task(one()) for _ in range(CROWD)]
     try:
