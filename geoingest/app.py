@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator, Coroutine, Sequence
 from typing import Any
 
 from aiohttp import web
 
-from geoingest import api, config, db, http, metrics
+from geoingest import api, config, connections, db, http, metrics
 from geoingest.access import credentials, viewers
 from geoingest.ingest import batcher, endpoints, intake, lane, overload, writer
 from geoingest.operations import health, openapi, runway
@@ -24,13 +24,15 @@ _PROBE_CONNECTIONS = 1
 class Service:
     """The running parts, between start and stop."""
 
-    def __init__(self, settings: config.Config, primary: db.Pool, standby: db.Pool | None) -> None:
+    def __init__(
+        self, settings: config.Config, primary: db.Pool, replicas: Sequence[db.Pool]
+    ) -> None:
         self._settings = settings
         self.primary = primary
         self.credentials = credentials.Credentials(primary)
         self.replica = replica.Replica(
             primary,
-            standby,
+            replicas,
             most_reads=settings.readers,
             max_lag_seconds=settings.max_lag_seconds,
         )
@@ -62,7 +64,9 @@ class Service:
         ]
 
     async def _connect(self) -> Any:  # the driver's connection
-        return await db.connect(self._settings.database_url, read_write=True)
+        return await connections.connect(
+            self._settings.database_url, pooled=self._settings.is_pooled
+        )
 
     def tasks(self) -> list[Coroutine[Any, Any, None]]:
         """What runs for as long as the service does."""
@@ -72,6 +76,15 @@ class Service:
             self.runway.run(),
             *(lane.run(self.queue, one) for one in self.lanes),
         ]
+
+    def checks(self) -> dict[str, health.Check]:
+        """What must be well before pings can be stored."""
+        return {
+            "primary": self.primary_problem,
+            "credentials": self.credentials_problem,
+            "writers": self.writers_problem,
+            "partitions": self.partitions_problem,
+        }
 
     async def credentials_problem(self) -> str | None:
         """A readiness check."""
@@ -95,22 +108,25 @@ class Service:
 async def running(settings: config.Config) -> AsyncIterator[Service]:
     """Starts every part; stops them after the last request was answered."""
     async with contextlib.AsyncExitStack() as stack:
-        primary = await db.read_pool(
+        primary = await connections.primary_pool(
             settings.database_url,
             size=settings.readers + _HOUSEKEEPING_CONNECTIONS,
             timeout_seconds=settings.read_timeout_seconds,
+            pooled=settings.is_pooled,
         )
         stack.callback(primary.terminate)
-        standby = None
+        replicas: list[db.Pool] = []
         if settings.database_replica_url:
-            standby = await db.read_pool(
+            replicas = await connections.replica_pools(
                 settings.database_replica_url,
                 size=settings.readers + _PROBE_CONNECTIONS,
                 timeout_seconds=settings.read_timeout_seconds,
+                pooled=settings.is_pooled,
             )
-            stack.callback(standby.terminate)
-        service = Service(settings, primary, standby)
-        _watch(settings, service, standby)
+        for one in replicas:
+            stack.callback(one.terminate)
+        service = Service(settings, primary, replicas)
+        _watch(settings, service, replicas)
         tasks = [asyncio.create_task(one) for one in service.tasks()]
         stack.push_async_callback(_cancel, tasks)
         yield service
@@ -137,22 +153,11 @@ def public(settings: config.Config, service: Service) -> web.Application:
 def admin(service: Service) -> web.Application:
     """What the operator and Prometheus reach."""
     app = web.Application(middlewares=[http.observe])
-    app.add_routes(
-        health.routes(
-            health.Endpoints(
-                {
-                    "primary": service.primary_problem,
-                    "credentials": service.credentials_problem,
-                    "writers": service.writers_problem,
-                    "partitions": service.partitions_problem,
-                }
-            )
-        )
-    )
+    app.add_routes(health.routes(health.Endpoints(service.checks())))
     return app
 
 
-def _watch(settings: config.Config, service: Service, standby: db.Pool | None) -> None:
+def _watch(settings: config.Config, service: Service, replicas: Sequence[db.Pool]) -> None:
     metrics.queue_limit_pings.set(settings.max_queue_pings)
     metrics.watch(metrics.queue_pings, lambda: service.queue.pings)
     metrics.watch(metrics.writer_connections, lambda: service.queue.open_lanes)
@@ -160,13 +165,14 @@ def _watch(settings: config.Config, service: Service, standby: db.Pool | None) -
     metrics.watch(metrics.replica_in_use, lambda: service.replica.in_use)
     loop = asyncio.get_running_loop()
     metrics.watch(metrics.asyncio_tasks, lambda: len(asyncio.all_tasks(loop)))
-    _watch_pool("primary", service.primary)
-    if standby is not None:
-        _watch_pool("replica", standby)
+    _watch_pools("primary", [service.primary])
+    if replicas:
+        _watch_pools("replica", replicas)
 
 
-def _watch_pool(server: str, pool: db.Pool) -> None:
-    metrics.pool_limit_connections.labels(server).set(pool.get_max_size())
+def _watch_pools(server: str, pools: Sequence[db.Pool]) -> None:
+    # Of several replicas one is in use at a time.
+    metrics.pool_limit_connections.labels(server).set(pools[0].get_max_size())
     idle, used = (metrics.pool_connections.labels(server, state) for state in ("idle", "used"))
-    metrics.watch(idle, pool.get_idle_size)
-    metrics.watch(used, lambda: pool.get_size() - pool.get_idle_size())
+    metrics.watch(idle, lambda: sum(one.get_idle_size() for one in pools))
+    metrics.watch(used, lambda: sum(one.get_size() - one.get_idle_size() for one in pools))

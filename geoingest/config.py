@@ -33,12 +33,21 @@ class Config:
     database_direct_url: str = _setting(
         "DATABASE_DIRECT_URL", "", "primary without a pooler, for migrations and jobs"
     )
+    pooler: typing.Literal["none", "transaction"] = _setting(
+        "GEOINGEST_POOLER", "none", "mode of the pooler that the first two lead through"
+    )
     host: str = _setting("GEOINGEST_HOST", "127.0.0.1", "address of both ports")
     port: int = _setting("GEOINGEST_PORT", 8080, "public port: phones and guardians")
     admin_port: int = _setting("GEOINGEST_ADMIN_PORT", 9090, "metrics and health")
     jobs_port: int = _setting("GEOINGEST_JOBS_PORT", 0, "metrics of `geoingest jobs`; 0: none")
     data_dir: str = _setting(
         "GEOINGEST_DATA_DIR", "", "embedded databases; default: the user's data folder"
+    )
+    workers: int | typing.Literal["auto"] = _setting(
+        "GEOINGEST_WORKERS",
+        1,
+        "processes that share the public port, or auto: one for each core; each has the connections "
+        "and limits below to itself",
     )
     writers: int = _setting("GEOINGEST_WRITERS", 2, "connections that write batches")
     max_batch_pings: int = _setting(
@@ -98,6 +107,30 @@ class Config:
     def folder(self) -> pathlib.Path:
         """Where the embedded databases live."""
         return pathlib.Path(self.data_dir) if self.data_dir else default_folder()
+
+    @property
+    def worker_count(self) -> int:
+        """How many processes serve: as asked for, or one for each core this process may use."""
+        if self.workers != "auto":
+            return self.workers
+        if hasattr(os, "sched_getaffinity"):
+            return len(os.sched_getaffinity(0))
+        return os.cpu_count() or 1
+
+    @property
+    def is_pooled(self) -> bool:
+        """True when no two statements need meet the same session."""
+        return self.pooler == "transaction"
+
+    @property
+    def direct_url(self) -> str:
+        """Where a session lasts, for locks and long work; SettingsError when only a pooler is known."""
+        if self.is_pooled and not self.database_direct_url:
+            raise errors.SettingsError(
+                "DATABASE_DIRECT_URL is missing: with GEOINGEST_POOLER=transaction this needs a way"
+                " to the primary past the pooler"
+            )
+        return self.database_direct_url or self.database_url
 
 
 def default_folder() -> pathlib.Path:

@@ -1,4 +1,4 @@
-"""Connections to PostgreSQL, what their errors mean, and the named queries of sql/queries."""
+"""What PostgreSQL's errors mean, connections for long work, and the named queries of sql/queries."""
 
 from __future__ import annotations
 
@@ -6,14 +6,13 @@ import contextlib
 import functools
 import re
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 import asyncpg
 import psycopg
 import psycopg.conninfo
 import psycopg.rows
 import psycopg_pool
-from asyncpg import connect_utils
 
 from geoingest import config, errors
 
@@ -46,6 +45,8 @@ _DIRECT: dict[str, Any] = {
 # The server says "not now" or "not me", so the connection is of no more use: 08 connection,
 # 25006 read-only (a demoted primary), 57P0x shut down, crashed, starting, 53300 too many.
 _AWAY = ("08", "25006", "57P0", "53300")
+# Read-only, or recovery is in progress: a demoted primary.
+_STANDBY = ("25006", "55000")
 # Another transaction was in the way; the same statement may succeed at once.
 _TRANSIENT = ("40001", "40P01", "55P03")
 
@@ -63,33 +64,23 @@ def queries() -> Mapping[str, str]:
     return found
 
 
-async def connect(url: str, *, read_write: bool) -> asyncpg.Connection[Record]:
-    """Opens one connection; with `read_write` only to a server that takes writes."""
-    attributes = connect_utils.SessionAttribute
-    return await asyncpg.connect(
-        url,
-        timeout=CONNECT_SECONDS,
-        target_session_attrs=attributes.read_write if read_write else attributes.any,
-        server_settings={"application_name": "geoingest"},
-    )
+class Server(NamedTuple):
+    """One of the servers that a URL names; without a host the URL says it all."""
+
+    host: str | None = None
+    port: int | None = None
 
 
-async def read_pool(url: str, *, size: int, timeout_seconds: float) -> Pool:
-    """A pool for short reads that opens lazily, so that a server that is away stops nothing."""
-    return await asyncpg.create_pool(
-        url,
-        min_size=0,
-        max_size=size,
-        timeout=CONNECT_SECONDS,
-        command_timeout=timeout_seconds,
-        # The default reset costs a round trip per use; nothing here leaves session state behind.
-        reset=_keep_session,
-        server_settings={"application_name": "geoingest"},
-    )
-
-
-async def _keep_session(_connection: Connection) -> None:
-    return None
+def servers(url: str) -> list[Server]:
+    """Every server that a URL names; ValueError when its ports do not match its hosts."""
+    named = psycopg.conninfo.conninfo_to_dict(url)
+    hosts = str(named.get("host") or "").split(",")
+    ports = str(named.get("port") or "").split(",")
+    if len(hosts) == 1:
+        return [Server()]
+    if len(ports) == 1:
+        ports *= len(hosts)
+    return [Server(host, int(port or 5432)) for host, port in zip(hosts, ports, strict=True)]
 
 
 def check_url(name: str, url: str) -> None:
@@ -97,8 +88,8 @@ def check_url(name: str, url: str) -> None:
     problem = "it starts with postgresql://"
     if url.startswith(("postgresql://", "postgres://")):
         try:
-            psycopg.conninfo.conninfo_to_dict(url)
-        except psycopg.ProgrammingError as exc:
+            servers(url)
+        except (psycopg.ProgrammingError, ValueError) as exc:
             problem = str(exc).strip()
         else:
             return
@@ -109,7 +100,7 @@ def check_url(name: str, url: str) -> None:
 def direct(url: str) -> Iterator[DirectConnection]:
     """A synchronous connection for schema work and commands; DatabaseAwayError when there is none."""
     try:
-        connection = psycopg.connect(url, **_DIRECT)
+        connection = psycopg.connect(url, **_direct_options(url))
     except psycopg.OperationalError as exc:
         raise errors.DatabaseAwayError(
             "the database cannot be reached: start it, or set DATABASE_URL"
@@ -129,8 +120,14 @@ def direct_pool(url: str) -> psycopg_pool.ConnectionPool[DirectConnection]:
         timeout=CONNECT_SECONDS,
         check=psycopg_pool.ConnectionPool.check_connection,
         configure=_for_long_work,
-        kwargs=_DIRECT,
+        kwargs=_direct_options(url),
     )
+
+
+def _direct_options(url: str) -> dict[str, Any]:
+    # A single server is taken as it is: what it refuses, it explains better itself.
+    several = len(servers(url)) > 1
+    return {**_DIRECT, "target_session_attrs": "read-write"} if several else _DIRECT
 
 
 def _for_long_work(connection: DirectConnection) -> None:
@@ -144,6 +141,11 @@ def is_away(exc: BaseException) -> bool:
     if isinstance(exc, asyncpg.PostgresError):
         return (exc.sqlstate or "").startswith(_AWAY)
     return isinstance(exc, DRIVER_ERRORS)
+
+
+def is_standby(exc: BaseException) -> bool:
+    """True when a server that should be the primary says that it is not."""
+    return isinstance(exc, asyncpg.PostgresError) and (exc.sqlstate or "") in _STANDBY
 
 
 def is_transient(exc: BaseException) -> bool:

@@ -36,7 +36,7 @@ def enrol(settings: config.Config, count: int) -> list[provision.Enrolled]:
     """As many students as phones: those of earlier runs first, new ones as needed."""
     path = settings.folder / "phones.csv"
     known = roster.read(path) if path.is_file() else []
-    with db.direct(settings.database_direct_url or settings.database_url) as connection:
+    with db.direct(settings.direct_url) as connection:
         enrolled = provision.still_live(connection, known)
         if len(enrolled) >= count:
             return enrolled[:count]

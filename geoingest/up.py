@@ -88,7 +88,7 @@ def _serve(
     stop: threading.Event,
 ) -> None:
     migrations.run(
-        settings.database_direct_url or settings.database_url,
+        settings.direct_url,
         detail_days=settings.detail_days,
         now=datetime.datetime.now(datetime.UTC),
     )

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import datetime
 import os
 import pathlib
 import signal
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
+from geoingest import db
+from geoingest.access import provision
 from geoingest.lifecycle import migrations
 from geoingest.local import cluster, server
 from tests import conftest, trees
@@ -25,17 +28,25 @@ def folder() -> Iterator[pathlib.Path]:
 
 
 @contextlib.contextmanager
-def alone() -> Iterator[cluster.Cluster]:
+def alone(
+    settings: Mapping[str, str] = conftest.SERVER_SETTINGS,
+) -> Iterator[cluster.Cluster]:
     """A running, migrated primary without a replica."""
-    with folder() as path:
-        made = servers(path)
-        try:
-            made.start(conftest.SERVER_SETTINGS, with_replica=False)
-            now = datetime.datetime.now(datetime.UTC)
-            migrations.run(made.urls.primary, detail_days=90, now=now)
-            yield made
-        finally:
-            made.stop()
+    with folder() as path, running(path, settings) as made:
+        yield made
+
+
+@contextlib.contextmanager
+def running(path: pathlib.Path, settings: Mapping[str, str]) -> Iterator[cluster.Cluster]:
+    """The same in a folder of the caller's."""
+    made = servers(path)
+    try:
+        made.start(settings, with_replica=False)
+        now = datetime.datetime.now(datetime.UTC)
+        migrations.run(made.urls.primary, detail_days=90, now=now)
+        yield made
+    finally:
+        made.stop()
 
 
 def servers(path: pathlib.Path) -> cluster.Cluster:
@@ -48,6 +59,28 @@ def database(made: cluster.Cluster) -> conftest.Database:
     """The database that comes with a cluster; the primary answers for it."""
     admin = made.url(cluster.PRIMARY_PORT, user="postgres")
     return conftest.Database(made.urls.primary, "", admin)
+
+
+def emptied(made: cluster.Cluster) -> conftest.Database:
+    """The same without pings; the primary is started again where a failed test left it down."""
+    if made.primary.pid is None or made.primary.exit_code is not None:
+        made.start(conftest.SERVER_SETTINGS, with_replica=False)
+    found = database(made)
+    found.query("TRUNCATE geolocation_data, rejected_pings")
+    return found
+
+
+def school(found: conftest.Database, *, students: int) -> list[provision.Enrolled]:
+    """A student for each phone."""
+    with db.direct(found.url) as connection, connection.transaction():
+        return provision.bulk(connection, students)
+
+
+async def start_again(
+    made: cluster.Cluster, settings: Mapping[str, str] = conftest.SERVER_SETTINGS
+) -> None:
+    """Returns once the primary answers, after crash recovery where it needs one."""
+    await asyncio.to_thread(made.start, settings, with_replica=False)
 
 
 async def crash(one: server.Server, number: signal.Signals) -> None:

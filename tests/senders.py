@@ -1,135 +1,138 @@
-"""Phones that post pings never sent before, and keep a log of what each was answered."""
+"""Phones that post pings never sent before, and keep what was not answered for."""
 
 from __future__ import annotations
 
 import asyncio
-import collections
+import contextlib
 import datetime
 import itertools
 import time
-from collections.abc import Iterable, Sequence
-from typing import NamedTuple, TypeAlias
+from collections.abc import AsyncIterator, Sequence
 
 import aiohttp
 import orjson
 
 from geoingest.access import provision
 from tests import conftest
+from tests.oracle import told
 
-# Student, timestamp, device: what makes a ping itself.
-Key: TypeAlias = tuple[int, datetime.datetime, int]
 # Pings per request, in turn: singles and small arrays.
 SIZES = (1, 1, 4, 1, 12)
+# Of a phone's pings, for those that send some that are bad.
+INVALID_EVERY = 50
 _PAUSE_SECONDS = 0.02
 _TIMEOUT_SECONDS = 20.0
+_SETTLE_SECONDS = 30.0
 _STEP = datetime.timedelta(milliseconds=1)
 
 
-class Answer(NamedTuple):
-    """One request's answer; the moments are time.monotonic()'s."""
-
-    status: int
-    sent_at: float
-    answered_at: float
-    closes: bool
-
-
-class Log:
-    """The senders' side of the truth: each answer, and the key of each ping by what was said of it."""
-
-    def __init__(self) -> None:
-        self.ok: set[Key] = set()
-        self.unknown: set[Key] = set()
-        self.answers: list[Answer] = []
-        self.cut = 0
-
-    def count(self, status: int, *, since: float = float("-inf")) -> int:
-        """Answers with this status to requests sent since a moment."""
-        return sum(1 for one in self.answers if one.status == status and one.sent_at >= since)
-
-    def answered(self, keys: Sequence[Key], answer: Answer, body: dict[str, object]) -> None:
-        """An answer came: with 200 every ping of it is stored, now or before."""
-        self.answers.append(answer)
-        if answer.status != 200:
-            # A batch that failed in doubt may be there: 503 promises nothing.
-            self.unknown.update(keys)
-            return
-        assert int(str(body["stored"])) + int(str(body["duplicate"])) == len(keys), body
-        self.ok.update(keys)
-        self.unknown.difference_update(keys)
-
-    def unanswered(self, keys: Sequence[Key], *, cut: bool) -> None:
-        """No answer came: stored or not, nobody can say. `cut`: on a connection that was there."""
-        self.unknown.update(keys)
-        self.cut += cut
-
-    def lost(self, database: conftest.Database) -> set[Key]:
-        """Pings that were answered for and are not in the table."""
-        return self.ok - set(rows(database))
-
-    def check(self, database: conftest.Database) -> None:
-        """Everything answered for is there once, and nothing is there that was never sent."""
-        there = rows(database)
-        assert not self.ok - set(there), f"{len(self.ok - set(there))} acknowledged pings are lost"
-        assert set(there.values()) <= {1}
-        assert set(there) <= self.ok | self.unknown
-
-
 class Sender:
-    """One phone: what it has no 200 for, it sends again before anything new."""
+    """One phone: what had no answer or a 503, it sends again before anything new."""
 
     def __init__(
-        self, student: provision.Enrolled, log: Log, *, sizes: Sequence[int] = SIZES
+        self,
+        student: provision.Enrolled,
+        log: told.Log,
+        *,
+        sizes: Sequence[int] = SIZES,
+        invalid_every: int = 0,
     ) -> None:
         self._student = student
         self._log = log
         self._sizes = itertools.cycle(sizes)
-        self._next_at = datetime.datetime.now(datetime.UTC) - datetime.timedelta(days=1)
-        self._kept: list[Key] = []
+        self._invalid_every = invalid_every
+        self._made = 0
+        self._first_at = datetime.datetime.now(datetime.UTC) - datetime.timedelta(days=1)
+        self._kept: list[told.Key] = []
         self._headers = {"Authorization": f"Bearer {student.device_token}"}
 
     async def run(self, url: str, stop: asyncio.Event) -> None:
         """Posts with keep-alive, one request after the other, until told to stop."""
-        timeout = aiohttp.ClientTimeout(total=_TIMEOUT_SECONDS)
-        async with aiohttp.ClientSession(url, timeout=timeout) as session:
+        async with session(url) as one:
             while not stop.is_set():
-                answer = await self.post(session)
-                if answer is None or answer.status != 200:
-                    await asyncio.sleep(_PAUSE_SECONDS)
+                await self._post_and_rest(one)
 
-    async def post(self, session: aiohttp.ClientSession) -> Answer | None:
-        """One request; without a 200 its pings are sent again by the next one."""
+    async def settle(self, url: str) -> None:
+        """Sends what it kept until that has an answer for good."""
+        async with asyncio.timeout(_SETTLE_SECONDS), session(url) as one:
+            while self._kept:
+                await self._post_and_rest(one)
+
+    async def post(self, session: aiohttp.ClientSession) -> told.Answer | None:
+        """One request; without an answer for good its pings are sent again by the next one."""
         keys = self._kept or self._new(next(self._sizes))
         self._kept = keys
         sent_at = time.monotonic()
+        body = self._body(keys)
         try:
-            async with session.post("/v1/pings", data=_body(keys), headers=self._headers) as got:
+            async with session.post("/v1/pings", data=body, headers=self._headers) as got:
                 text = await got.read()
         except (aiohttp.ClientError, OSError, TimeoutError) as exc:
             self._log.unanswered(keys, cut=not isinstance(exc, aiohttp.ClientConnectorError))
             return None
-        assert got.status == 200 or (got.status, "Retry-After" in got.headers) == (503, True), text
+        assert got.status < 500 or (got.status, "Retry-After" in got.headers) == (503, True), text
         closes = got.headers.get("Connection", "").lower() == "close"
-        answer = Answer(got.status, sent_at, time.monotonic(), closes)
+        answer = told.Answer(got.status, sent_at, time.monotonic(), closes)
         self._log.answered(keys, answer, orjson.loads(text))
-        if answer.status == 200:
+        if answer.is_final:
             self._kept = []
         return answer
 
-    def _new(self, count: int) -> list[Key]:
+    async def _post_and_rest(self, session: aiohttp.ClientSession) -> None:
+        answer = await self.post(session)
+        if answer is None or answer.status != 200:
+            await asyncio.sleep(_PAUSE_SECONDS)
+
+    def _new(self, count: int) -> list[told.Key]:
         student = self._student
-        instants = [self._next_at + number * _STEP for number in range(count)]
-        self._next_at += count * _STEP
-        return [(student.student_id, at, student.device_id) for at in instants]
+        numbers = range(self._made, self._made + count)
+        self._made += count
+        keys = [
+            (student.student_id, self._first_at + number * _STEP, student.device_id)
+            for number in numbers
+        ]
+        if self._invalid_every:
+            self._log.invalid.update(
+                key
+                for number, key in zip(numbers, keys, strict=True)
+                if number % self._invalid_every == self._invalid_every - 1
+            )
+        return keys
+
+    def _body(self, keys: Sequence[told.Key]) -> bytes:
+        invalid = self._log.invalid
+        pings = [
+            {"timestamp": key[1], "latitude": 91 if key in invalid else 52.5, "longitude": 13.4}
+            for key in keys
+        ]
+        return orjson.dumps(pings[0] if len(pings) == 1 else pings)
 
 
-def rows(database: conftest.Database) -> collections.Counter[Key]:
-    """How often each key is in the table."""
-    found = database.query('SELECT student_id, "timestamp", device_id FROM geolocation_data')
-    keys: Iterable[Key] = found  # type: ignore[assignment]  # as selected
-    return collections.Counter(keys)
+def session(url: str) -> aiohttp.ClientSession:
+    """A phone's HTTP, with a limit on its patience."""
+    return aiohttp.ClientSession(url, timeout=aiohttp.ClientTimeout(total=_TIMEOUT_SECONDS))
 
 
-def _body(keys: Sequence[Key]) -> bytes:
-    pings = [{"timestamp": at, "latitude": 52.5, "longitude": 13.4} for _, at, _ in keys]
-    return orjson.dumps(pings[0] if len(pings) == 1 else pings)
+@contextlib.asynccontextmanager
+async def posting(
+    url: str,
+    school: Sequence[provision.Enrolled],
+    log: told.Log,
+    *,
+    sizes: Sequence[int] = SIZES,
+) -> AsyncIterator[None]:
+    """A phone of each student posts for as long as the block lasts, and sends at last what it kept.
+
+    The block begins when they are well under way.
+    """
+    stop = asyncio.Event()
+    phones = [Sender(student, log, sizes=sizes, invalid_every=INVALID_EVERY) for student in school]
+    async with asyncio.TaskGroup() as group:
+        for phone in phones:
+            group.create_task(phone.run(url, stop))
+        try:
+            await conftest.until(lambda: log.count(200) >= 5 * len(phones), seconds=30)
+            yield
+        finally:
+            stop.set()
+    await asyncio.gather(*(phone.settle(url) for phone in phones))

@@ -13,7 +13,7 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
 
-from geoingest import db, http
+from geoingest import connections, db, http
 from geoingest.access import credentials, provision, tokens
 from geoingest.ingest import batcher, endpoints, intake, overload
 from tests import conftest
@@ -32,7 +32,7 @@ class _Clock:
 @pytest.fixture
 async def pool(database: conftest.Database) -> AsyncIterator[db.Pool]:
     """The pool that credentials are polled with."""
-    made = await db.read_pool(database.url, size=2, timeout_seconds=5)
+    made = await connections.primary_pool(database.url, size=2, timeout_seconds=5)
     yield made
     made.terminate()
 
@@ -188,7 +188,7 @@ async def test_a_restored_database_is_loaded_anew(
     list_of_tokens = credentials.Credentials(pool)
     await list_of_tokens.refresh()
     # Before the restore the numbers were far ahead of what the restored rows carry.
-    list_of_tokens._seen = credentials._Snapshot(2**60, 2**60)
+    list_of_tokens._seen = credentials._Snapshot("00000001", 2**60, 2**60)
     with db.direct(database.url) as connection:
         connection.execute("DROP TRIGGER device_is_revoked_before_delete ON devices")
         connection.execute("DELETE FROM devices WHERE device_id = $1", [school[0].device_id])

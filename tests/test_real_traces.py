@@ -14,7 +14,8 @@ from geoingest import db
 from geoingest.access import provision, roster
 from geoingest.lifecycle import migrations
 from geoingest.local import traces
-from tests import conftest, processes, senders
+from tests import conftest, processes
+from tests.oracle import counted, stored, told
 
 # Beside the checkout; too large, and not ours, to be in it.
 FILE = processes.ROOT.parent / "shared" / "data" / "geolife_sample.csv.gz"
@@ -51,23 +52,22 @@ async def test_every_fix_is_stored_once_and_all_again_are_duplicates(
 
     async with processes.serving(database, **settings) as service:
         first = await _replay(service, tokens, until)
-        sums = [await _sums(service)]
-        stored = senders.rows(database)
+        after_first = counted.read(await service.metrics())
+        rows = stored.rows(database)
         again = await _replay(service, tokens, until)
-        sums.append(await _sums(service))
+        after_both = counted.read(await service.metrics())
 
-    assert stored == collections.Counter(distinct)
+    assert rows == collections.Counter(distinct)
     assert database.query("SELECT count(*) FROM geolocation_data") == [(len(distinct),)]
     assert (first["posted"], first["stored"]) == (len(sent), len(distinct))
     assert first["duplicate"] == len(sent) - len(distinct)
     assert (again["stored"], again["duplicate"]) == (0, len(sent))
-    for one in sums:
-        assert one["received"] == sum(one.values()) - one["received"]
-    assert sums[0]["stored"] == sums[1]["stored"] == len(distinct)
-    assert sums[1]["rejected"] == 0
+    assert after_first.missing == after_both.missing == 0
+    assert after_first.stored == after_both.stored == len(distinct)
+    assert after_both.rejected == 0
 
 
-def _sent(devices: Sequence[provision.Enrolled], until: datetime.datetime) -> list[senders.Key]:
+def _sent(devices: Sequence[provision.Enrolled], until: datetime.datetime) -> list[told.Key]:
     """The key of each fix: phone N replays every eighth trip from the Nth on, the last fix at `until`."""
     trips = traces.read(FILE)
     by = until - max(fix.timestamp for trip in trips for fix in trip)
@@ -95,14 +95,3 @@ async def _replay(
         assert await simulate.ended(seconds=REPLAY_SECONDS) == 0
         summary: dict[str, float] = orjson.loads(simulate.output().splitlines()[-1])
     return summary
-
-
-async def _sums(service: processes.Service) -> dict[str, float]:
-    """What became of all pings so far, by the service's own counters."""
-    sums = dict.fromkeys(("received", "stored", "duplicate", "rejected", "refused", "failed"), 0.0)
-    for name, value in (await service.metrics()).items():
-        family = name.partition("{")[0]
-        for word in sums:
-            if family == f"geoingest_pings_{word}_total":
-                sums[word] += value
-    return sums

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from geoingest import db, ping
+from geoingest import connections, db, ping
 from geoingest.ingest import rows
 from tests import conftest, test_ping
 
@@ -88,7 +88,7 @@ def test_a_value_that_its_column_cannot_hold_is_not_cut_to_fit(wrong: dict[str, 
 
 async def _written(database: conftest.Database, batch: list[ping.Ping]) -> list[_Rows]:
     """What the table holds after a COPY, and after an INSERT, of these pings."""
-    connection = await db.connect(database.url, read_write=True)
+    connection = await connections.connect(database.url)
     found = []
     try:
         for write in (_copy, _insert):

@@ -14,7 +14,7 @@ import pytest
 from prometheus_client import REGISTRY
 from typing_extensions import override
 
-from geoingest import db, errors, ping
+from geoingest import connections, db, errors, ping
 from geoingest.ingest import decode, rows, submission, writer
 from tests import conftest, test_ping
 
@@ -39,7 +39,7 @@ async def open_writer(database: conftest.Database) -> AsyncIterator[Open]:
     made: list[writer.Writer] = []
 
     async def connect() -> asyncpg.Connection[db.Record]:
-        return await db.connect(database.url, read_write=True)
+        return await connections.connect(database.url)
 
     async def one(connect: writer.Connect = connect, *, seconds: float = 20) -> writer.Writer:
         made.append(writer.Writer(connect, timeout_seconds=seconds))
@@ -242,7 +242,7 @@ async def test_a_server_that_takes_no_writes_any_more_is_left(
     opened: list[asyncpg.Connection[db.Record]] = []
 
     async def connect() -> asyncpg.Connection[db.Record]:
-        opened.append(await db.connect(database.url, read_write=True))
+        opened.append(await connections.connect(database.url))
         if len(opened) == 1:
             await opened[0].execute("SET default_transaction_read_only = on")
         return opened[-1]
@@ -267,7 +267,7 @@ async def test_a_database_that_is_away_is_told_within_about_a_second(
             await asyncio.Event().wait()
         if opened:
             raise ConnectionRefusedError
-        opened.append(await db.connect(database.url, read_write=True))
+        opened.append(await connections.connect(database.url))
         return opened[0]
 
     lane = await open_writer(connect)

@@ -28,8 +28,13 @@ _stale = metrics.auth_failures.labels(errors.StaleCredentialsError.reason)
 
 
 class _Snapshot(NamedTuple):
+    timeline: str
     oldest_running: int
     next_unassigned: int
+
+    def continues(self, earlier: _Snapshot) -> bool:
+        """False after a promotion or a restore: the numbers in between may stand for other changes."""
+        return self.timeline == earlier.timeline and self.oldest_running >= earlier.oldest_running
 
 
 class Credentials:
@@ -68,6 +73,9 @@ class Credentials:
                 await self.refresh()
             except db.DRIVER_ERRORS as exc:
                 log.debug("credentials not refreshed", extra={"reason": db.sqlstate(exc)})
+                if db.is_standby(exc):
+                    # A pooler was led to another server under the pool's connections.
+                    await self._pool.expire_connections()
             await asyncio.sleep(POLL_SECONDS)
 
     async def refresh(self) -> None:
@@ -77,12 +85,13 @@ class Credentials:
         patience = _LOAD_TIMEOUT_SECONDS if self._seen is None else _TIMEOUT_SECONDS
         async with asyncio.timeout(patience), self._pool.acquire(timeout=patience) as connection:
             (row,) = await connection.fetch(db.queries()["current_snapshot"])
-            snapshot = _Snapshot(int(row["oldest_running"]), int(row["next_unassigned"]))
-            # A smaller number than before: another history of the database, restored from a backup.
-            if self._seen is None or snapshot.oldest_running < self._seen.oldest_running:
-                await self._load(connection)
-            else:
+            snapshot = _Snapshot(
+                row["timeline"], int(row["oldest_running"]), int(row["next_unassigned"])
+            )
+            if self._seen is not None and snapshot.continues(self._seen):
                 await self._follow(connection, self._seen, snapshot)
+            else:
+                await self._load(connection)
             self._seen = snapshot
             self._fresh_until = asked_at + MAX_AGE_SECONDS
 

@@ -4,8 +4,8 @@ A phone sends the same small request for as long as it lives. Through aiohttp ea
 a request, a routing and a response object, which together were two thirds of what a durable ping
 costs. So:
 
-1. The bytes go to aiohttp's own parser; no HTTP is parsed here. The same head again, but for
-   token and length, needs no parsing (head.py).
+1. The bytes go to aiohttp's own parser (reading.py). The same head again, but for token and length,
+   needs no parsing (head.py).
 2. One whole POST /v1/pings, neither compressed nor chunked, is let in, decoded and queued in the
    same call, and answered in the call in which its batch has committed: no task waits for it.
 3. Anything else (another path, an upgrade, pipelining, a broken head) was not acted upon yet: the
@@ -23,13 +23,10 @@ from typing import Protocol
 
 from aiohttp import hdrs
 from aiohttp.base_protocol import BaseProtocol
-from aiohttp.http import HttpRequestParser, RawRequestMessage
-from aiohttp.http_exceptions import HttpProcessingError
-from aiohttp.streams import StreamReader
 from typing_extensions import override
 
 from geoingest import errors, http
-from geoingest.ingest import answers, decode, endpoints, head, intake, response, submission
+from geoingest.ingest import answers, decode, endpoints, head, intake, reading, response, submission
 
 log = logging.getLogger(__name__)
 
@@ -60,13 +57,9 @@ class Connection(BaseProtocol):
         super().__init__(loop)
         self._owner = owner
         self._intake = takes
-        # No body that is read here is longer, so that its stream never asks for a pause.
-        self._requests = HttpRequestParser(
-            self, loop, takes.terms.max_body_bytes, auto_decompress=False
-        )
-        self._raw = b""
-        self._head: head.Head | None = None
-        self._request: tuple[RawRequestMessage, StreamReader] | None = None
+        self._reading = reading.Reading(self, loop, takes.terms.max_body_bytes)
+        self._is_within_request = False
+        self._early = b""
         self._decoded: decode.Decoded | None = None
         self._started = 0.0
         self.is_busy = False
@@ -100,59 +93,25 @@ class Connection(BaseProtocol):
 
     @override
     def data_received(self, data: bytes) -> None:
-        raw = self._raw + data if self._raw else data
         if self.is_busy:
             # Sent before the answer to the last one: it waits, and nothing behind it is read.
-            self._raw = raw
+            self._early += data
             self._of_transport().pause_reading()
             return
-        # Not once the parser has seen a part of the request.
-        if self._head is not None and not self._raw:
-            post = self._head.read(raw)
-            if post is not None:
-                self._take(post)
-                return
-        self._parse(raw, data)
-
-    def _parse(self, raw: bytes, data: bytes) -> None:
-        """`raw` is all of the request so far, `data` what came last."""
-        try:
-            found, upgraded, _tail = self._requests.feed_data(data)
-        except HttpProcessingError:
-            self._hand_on(raw)
-            return
-        if self._request is not None:
-            found = [self._request, *found]
-        if not found and len(raw) <= _LONGEST_HEAD_BYTES:
-            self._wait_for_more(raw)
-            return
-        limit = self._intake.terms.max_body_bytes
-        if len(found) != 1 or upgraded or not head.is_plain(found[0][0], max_body_bytes=limit):
-            self._hand_on(raw)
-            return
-        self._request = message, payload = found[0]
-        if not payload.is_eof():
-            self._wait_for_more(raw)
-        elif not head.is_alone(message, raw):
-            # The parser has already read into the next one.
-            self._hand_on(raw)
-        else:
-            self._raw, self._request = b"", None
-            self._head = head.remember(message, raw, max_body_bytes=limit)
-            self._take_parsed(message, payload.read_nowait())
-
-    def _take_parsed(self, message: RawRequestMessage, body: bytes) -> None:
-        try:
-            digest = http.bearer_digest(message.headers)
-        except errors.UnauthenticatedError as exc:
-            self._begin()
-            self._answer_problem(http.problem(exc))
-        else:
-            self._take(head.Post(digest, body, head.is_lines(message)))
+        found = self._reading.feed(data)
+        if isinstance(found, head.Post):
+            self._take(found)
+        elif found is reading.Unfinished.FOREIGN:
+            self._hand_on(self._reading.raw)
+        elif not self._is_within_request:
+            self._is_within_request = True
+            # Headers may not take longer than silence may.
+            due = self._loop.time() + self._intake.terms.body_timeout_seconds
+            self.deadline = min(self.deadline, due)
 
     def expire(self) -> None:
         """It was silent for too long: a half-sent body is told so, everything else just ends."""
-        if self._request is not None:
+        if self._reading.is_within_body:
             self._begin()
             self._answer_problem(http.problem(errors.BodyTimeoutError()))
         else:
@@ -185,6 +144,8 @@ class Connection(BaseProtocol):
     def _take(self, post: head.Post) -> None:
         self._begin()
         try:
+            if post.digest is None:
+                raise errors.UnauthenticatedError  # noqa: TRY301  # answered below like the others
             sender = self._intake.sender(post.digest)
             self._decoded = self._intake.take(sender, post.body, lines=post.lines, waiter=self)
         except errors.HttpError as exc:
@@ -196,6 +157,7 @@ class Connection(BaseProtocol):
     def _begin(self) -> None:
         self._started = time.perf_counter()
         self.is_busy = True
+        self._is_within_request = False
         self.deadline = _NEVER
         http.traffic.under_way += 1
 
@@ -226,21 +188,13 @@ class Connection(BaseProtocol):
             transport.close()
             return
         self._rest()
-        if self._raw:
-            early, self._raw = self._raw, b""
+        if self._early:
+            early, self._early = self._early, b""
             transport.resume_reading()
-            asyncio.get_running_loop().call_soon(self.data_received, early)
+            self._loop.call_soon(self.data_received, early)
 
     def _rest(self) -> None:
-        self.deadline = asyncio.get_running_loop().time() + self._owner.keepalive_seconds
-
-    def _wait_for_more(self, raw: bytes) -> None:
-        is_new = not self._raw
-        self._raw = raw
-        due = asyncio.get_running_loop().time() + self._intake.terms.body_timeout_seconds
-        # Headers may not take longer than silence may.
-        if is_new:
-            self.deadline = min(self.deadline, due)
+        self.deadline = self._loop.time() + self._owner.keepalive_seconds
 
     def _hand_on(self, raw: bytes) -> None:
         transport = self._of_transport()

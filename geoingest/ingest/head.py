@@ -23,9 +23,9 @@ _TOKEN_BYTES = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789.
 
 
 class Post(NamedTuple):
-    """A whole plain request: SHA-256 of its token, its body, and whether that is NDJSON."""
+    """A whole plain request: SHA-256 of its token if it has one, its body, whether that is NDJSON."""
 
-    digest: bytes
+    digest: bytes | None
     body: bytes
     lines: bool
 

@@ -7,12 +7,16 @@ What happens when a write does not simply commit:
 * The connection is lost: the outcome is unknown, never "not stored". Again by ON CONFLICT on a new
   connection. If there is none in time, or the write itself took too long, WriteFailedError: the sender
   comes again and the key makes that safe.
+* A synchronous standby was waited for in vain, until our own limit or until somebody cancelled the wait,
+  which lets the COMMIT succeed with a warning: WriteFailedError. The rows are here and perhaps nowhere
+  else; as duplicates they are confirmed once a standby has them.
 * A data error: halves, down to the one ping that no column takes; it is quarantined, the rest stored.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
 import logging
 import time
@@ -30,6 +34,10 @@ log = logging.getLogger(__name__)
 RECONNECT_SECONDS = 0.7
 _RECONNECT_PAUSE_SECONDS = 0.1
 _ATTEMPTS = 3
+# For the server to hear that a write was given up.
+_CANCEL_SECONDS = 0.5
+# The function whose warning says: committed here, perhaps on no standby.
+_STANDBY_WAIT = "SyncRepWaitForLSN"
 
 _DATA_ERRORS = (
     asyncpg.DataError,
@@ -54,6 +62,7 @@ class Writer:
         self._timeout_seconds = timeout_seconds
         self._connection: asyncpg.Connection[db.Record] | None = None
         self._expect_duplicates = False
+        self._is_confirmed = True
 
     @property
     def is_connected(self) -> bool:
@@ -63,6 +72,7 @@ class Writer:
     async def connect(self) -> None:
         """Opens the connection; raises what the driver raises."""
         self._connection = await self._connect()
+        self._connection.add_log_listener(self._heed)
 
     def close(self) -> None:
         """Drops the connection without waiting for the server."""
@@ -105,7 +115,7 @@ class Writer:
                 _count_failure(exc)
                 if isinstance(exc, TimeoutError):
                     # The sender has waited long enough; the server may still commit.
-                    self.close()
+                    await self._give_up()
                     raise errors.WriteFailedError from exc
                 if not db.is_transient(exc):
                     await self._reconnect(exc)
@@ -118,6 +128,21 @@ class Writer:
         connection = self._connection
         if connection is None:
             raise errors.WriteFailedError
+        self._is_confirmed = True
+        outcome = await self._transact(connection, pings, rejected, may_exist=may_exist)
+        if not self._is_confirmed:
+            log.warning("no standby confirmed a batch")
+            raise errors.WriteFailedError
+        return outcome
+
+    async def _transact(
+        self,
+        connection: asyncpg.Connection[db.Record],
+        pings: Sequence[rows.Row],
+        rejected: Sequence[decode.Rejected],
+        *,
+        may_exist: bool,
+    ) -> submission.Outcome:
         if not rejected:
             return await self._write_pings(connection, pings, may_exist=may_exist)
         # By hand: the driver's own block would wait for a ROLLBACK that a stopped server never answers.
@@ -146,6 +171,9 @@ class Writer:
             _conflicted.observe(time.perf_counter() - started)
             stored = {rows.key(one[0], ping.instant_us(one[1]), one[2]) for one in inserted}
             self._expect_duplicates = len(stored) < len(pings)
+            if not stored:
+                # What writes nothing waits for no standby; the rows may be there since a wait in vain.
+                await connection.execute(db.queries()["confirm_duplicates"])
             return submission.Outcome(stored)
         # A memoryview, because the driver takes bytes for a file name.
         source = memoryview(rows.copy_bytes(pings))
@@ -178,6 +206,17 @@ class Writer:
             _stored(first, pings[:middle]) | _stored(second, pings[middle:]),
             first.unstorable | second.unstorable,
         )
+
+    def _heed(self, _connection: object, message: asyncpg.PostgresLogMessage) -> None:
+        if message.server_source_function == _STANDBY_WAIT:
+            self._is_confirmed = False
+
+    async def _give_up(self) -> None:
+        """Cancels the write too: a server that waits for a standby does not notice that we are gone."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            with contextlib.suppress(*db.DRIVER_ERRORS):
+                await connection.close(timeout=_CANCEL_SECONDS)
 
     async def _reconnect(self, cause: Exception) -> None:
         """A new connection within RECONNECT_SECONDS, or WriteFailedError."""

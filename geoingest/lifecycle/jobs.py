@@ -56,7 +56,7 @@ def run(settings: config.Config, stop: threading.Event) -> None:
 
 def pool(settings: config.Config) -> Pool:
     """The jobs' own connection to the primary, past any pooler."""
-    return db.direct_pool(settings.database_direct_url or settings.database_url)
+    return db.direct_pool(settings.direct_url)
 
 
 def run_once(connections: Pool, settings: config.Config, *, now: datetime.datetime) -> bool:

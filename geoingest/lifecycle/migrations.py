@@ -10,6 +10,7 @@ import datetime
 import logging
 import urllib.parse
 
+import psycopg.conninfo
 import yoyo
 
 from geoingest import config, db
@@ -26,7 +27,7 @@ def run(url: str, *, detail_days: int, now: datetime.datetime) -> list[str]:
         db.direct(url) as connection,
         locks.hold(connection, locks.SCHEMA, patience_seconds=_PATIENCE_SECONDS),
     ):
-        applied = _apply(url)
+        applied = _apply(_yoyo_url(url, connection))
         connection.execute(db.queries()["put_timeouts_in_force"])
         made = partitions.ensure(connection, detail_days=detail_days, now=now)
     return applied + made
@@ -34,7 +35,7 @@ def run(url: str, *, detail_days: int, now: datetime.datetime) -> list[str]:
 
 def _apply(url: str) -> list[str]:
     migrations = yoyo.read_migrations(str(config.sql_folder() / "migrations"))
-    backend = yoyo.get_backend(_yoyo_url(url))
+    backend = yoyo.get_backend(url)
     try:
         backend.break_lock()
         with backend.lock():
@@ -45,7 +46,8 @@ def _apply(url: str) -> list[str]:
     return [migration.id for migration in missing]
 
 
-def _yoyo_url(url: str) -> str:
-    """The same address with the name of the driver that yoyo is to use."""
-    parts = urllib.parse.urlsplit(url)
-    return urllib.parse.urlunsplit(parts._replace(scheme="postgresql+psycopg"))
+def _yoyo_url(url: str, connection: db.DirectConnection) -> str:
+    """The server that we are connected to, in yoyo's words: it knows URLs of one host only."""
+    here = connection.info
+    parameters = psycopg.conninfo.conninfo_to_dict(url, host=here.host, port=here.port)
+    return "postgresql+psycopg:///?" + urllib.parse.urlencode(parameters)

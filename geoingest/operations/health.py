@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
 
+import asyncpg
 import orjson
 from aiohttp import web
 from prometheus_client.aiohttp import make_aiohttp_handler
@@ -14,6 +15,7 @@ from geoingest import db, http
 Check = Callable[[], Awaitable[str | None]]
 
 _PATIENCE_SECONDS = 2.0
+_STANDBY = "the server is a standby and refuses writes"
 _TIMEOUTS = ("statement_timeout", "lock_timeout", "idle_in_transaction_session_timeout")
 
 
@@ -52,11 +54,13 @@ async def primary_problem(pool: db.Pool) -> str | None:
     try:
         async with pool.acquire(timeout=_PATIENCE_SECONDS) as connection:
             if await connection.fetchval("SELECT pg_is_in_recovery()"):
-                return "the server is a standby and refuses writes"
+                return _STANDBY
             for name in _TIMEOUTS:
                 # Poolers and some hosts drop start-up parameters silently, so ask what is in force.
                 if await connection.fetchval("SELECT current_setting($1)", name) == "0":
                     return f"{name} is not set for this role; run: geoingest migrate"
+    except asyncpg.TargetServerAttributeNotMatched:
+        return _STANDBY
     except db.DRIVER_ERRORS as exc:
         return f"no connection ({db.sqlstate(exc)})"
     return None

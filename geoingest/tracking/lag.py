@@ -28,9 +28,18 @@ class Ring:
         self._behind: list[Sample] = []
         self._replayed: Sample | None = None
         self._spacing_seconds = 0.0
+        self._primary_position = 0
+        self._replica_position = 0
+        # True when the replica had come further than the primary did since: it follows another one.
+        self.is_astray = False
 
     def add(self, sample: Sample) -> None:
-        """A new position of the primary."""
+        """A new position of the primary; a smaller one than before is that of another server."""
+        if sample.position < self._primary_position:
+            # It was promoted short of what the old one had: those positions mean nothing any more.
+            self.clear()
+        self._primary_position = sample.position
+        self.is_astray = self._replica_position > sample.position
         behind = self._behind
         if len(behind) < 2:
             self._spacing_seconds = 0.0
@@ -44,7 +53,11 @@ class Ring:
             self._spacing_seconds = self._behind[1].seen_seconds - self._behind[0].seen_seconds
 
     def replayed(self, position: int) -> None:
-        """The replica has come this far."""
+        """The replica has come this far; less than before: it started again, or is another one."""
+        self._replica_position = position
+        if self._replayed is not None and position < self._replayed.position:
+            self._behind.insert(0, self._replayed)
+            self._replayed = None
         count = 0
         for sample in self._behind:
             if sample.position > position:

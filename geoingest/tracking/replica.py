@@ -2,15 +2,19 @@
 
 Leaving the replica is quick: lag over the limit, replay paused, three probes or one query failed.
 Coming back needs ten seconds of health, so that a replica on the edge does not flap.
+
+Of several servers each is tried in turn until one is fit; the primary among them is not, and once the
+two have swapped roles the other is found the same way.
 """
 
 from __future__ import annotations
 
 import asyncio
 import datetime
+import itertools
 import logging
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Generic, Literal, NamedTuple, TypeAlias, TypeVar
 
 from geoingest import db, errors, metrics
@@ -78,10 +82,18 @@ class Replica:
     """Decides where a read goes; without a replica everything goes to the primary."""
 
     def __init__(
-        self, primary: db.Pool, replica: db.Pool | None, *, most_reads: int, max_lag_seconds: float
+        self,
+        primary: db.Pool,
+        replicas: Sequence[db.Pool],
+        *,
+        most_reads: int,
+        max_lag_seconds: float,
     ) -> None:
-        self._primary = _Server(primary, "primary", MOST_FALLBACKS if replica else most_reads)
-        self._replica = _Server(replica, "replica", most_reads) if replica else None
+        self._primary = _Server(primary, "primary", MOST_FALLBACKS if replicas else most_reads)
+        self._candidates = itertools.cycle(
+            [_Server(one, "replica", most_reads) for one in replicas] or [None]
+        )
+        self._replica = next(self._candidates)
         self._max_lag_seconds = max_lag_seconds
         self._ring = lag.Ring()
         self._in_use = False
@@ -132,12 +144,18 @@ class Replica:
         """One look at both servers, and the decision that follows from it."""
         await self._sample_primary()
         failure = await self._sample_replica()
+        if not self._in_use:
+            # Before its first answer: a replica with another history shows only against a later position.
+            await self._sample_primary()
         now = time.monotonic()
         behind_seconds = self._ring.lag_seconds(now)
+        if failure is None and self._ring.is_astray:
+            failure = "astray"
         if failure is None and behind_seconds > self._max_lag_seconds:
             failure = "lag"
         if failure is not None:
             self._leave(failure)
+            self._replica = next(self._candidates)
         elif behind_seconds > min(HEALTHY_LAG_SECONDS, self._max_lag_seconds):
             self._unwell_at = now
         elif not self._in_use and now - self._unwell_at >= HEALTHY_SECONDS:
@@ -169,7 +187,6 @@ class Replica:
             return None if patient else "away"
         self._failed_probes = 0
         if not row["in_recovery"]:
-            self._ring.clear()
             return "promoted"
         self._ring.replayed(row["replayed_bytes"])
         return "paused" if row["paused"] else None

@@ -1,6 +1,7 @@
 -- name: current_snapshot
--- credentials.Credentials.refresh, on the primary; no table.
+-- credentials.Credentials.refresh, on the primary; no table. The timeline is the first part of a WAL file's name.
 SELECT
+    left(pg_walfile_name(pg_current_wal_insert_lsn()), 8) AS timeline,
     pg_snapshot_xmin(pg_current_snapshot())::text AS oldest_running,
     pg_snapshot_xmax(pg_current_snapshot())::text AS next_unassigned;
 

@@ -58,6 +58,11 @@ RETURNING
     "timestamp",
     device_id;
 
+-- name: confirm_duplicates
+-- writer.Writer.write, on the primary, after a batch of nothing but duplicates; no table. It writes a few bytes of WAL,
+-- so that its commit waits for a synchronous standby to have all before it; without such a standby, for the disk.
+SELECT pg_logical_emit_message(TRUE, 'geoingest', '');
+
 -- name: quarantine_pings
 -- writer.Writer.write, on the primary, in the transaction of the batch that the rejected pings came with.
 INSERT INTO rejected_pings (

@@ -1,6 +1,6 @@
-"""A service that is broken on purpose: it answers first and commits later.
+"""It answers first and commits later.
 
-Run as `python -m tests.early_answers serve`; the checks of test_kill_service must find it out.
+Run as `python -m tests.broken.early_answers serve`; the checks of test_kill_service must find it out.
 """
 
 from __future__ import annotations

@@ -1,0 +1,94 @@
+"""Connections of the event loop: to whichever server of a URL takes writes, or to each of them."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import asyncpg
+from asyncpg import connect_utils
+
+from geoingest import db
+
+_STATEMENTS = 100
+
+
+async def connect(url: str, *, pooled: bool = False) -> asyncpg.Connection[db.Record]:
+    """Opens one connection, to the server of the URL that takes writes."""
+    return await _to_primary(url, **_options(pooled=pooled))
+
+
+async def primary_pool(
+    url: str, *, size: int, timeout_seconds: float, pooled: bool = False
+) -> db.Pool:
+    """A pool of such connections; it opens them lazily, so that a server that is away stops nothing."""
+    return await _pool(url, _to_primary, size, timeout_seconds, pooled=pooled)
+
+
+async def replica_pools(
+    url: str, *, size: int, timeout_seconds: float, pooled: bool = False
+) -> list[db.Pool]:
+    """A pool for each server of the URL; whether it is a replica just now, its user has to ask."""
+    return [
+        await _pool(url, functools.partial(_to, one), size, timeout_seconds, pooled=pooled)
+        for one in db.servers(url)
+    ]
+
+
+async def _pool(
+    url: str, connect_one: Callable[..., Any], size: int, timeout_seconds: float, *, pooled: bool
+) -> db.Pool:
+    return await asyncpg.create_pool(
+        url,
+        connect=connect_one,
+        min_size=0,
+        max_size=size,
+        command_timeout=timeout_seconds,
+        # The default reset costs a round trip per use; nothing here leaves session state behind.
+        reset=_keep_session,
+        **_options(pooled=pooled),
+    )
+
+
+def _options(*, pooled: bool) -> dict[str, Any]:
+    return {
+        "timeout": db.CONNECT_SECONDS,
+        # Behind a pooler each statement may meet another session, where nothing was prepared.
+        "statement_cache_size": 0 if pooled else _STATEMENTS,
+        "server_settings": {"application_name": "geoingest"},
+    }
+
+
+async def _keep_session(_connection: db.Connection) -> None:
+    return None
+
+
+async def _to(server: db.Server, url: str, **options: Any) -> asyncpg.Connection[db.Record]:
+    return await asyncpg.connect(url, host=server.host, port=server.port, **options)
+
+
+async def _to_primary(url: str, **options: Any) -> asyncpg.Connection[db.Record]:
+    """Asks all servers at once: one that hangs, like a machine without power, delays nobody."""
+    options["target_session_attrs"] = connect_utils.SessionAttribute.read_write
+    attempts = [asyncio.create_task(_to(one, url, **options)) for one in db.servers(url)]
+    chosen, failures = None, list[BaseException]()
+    try:
+        for attempt in asyncio.as_completed(attempts):
+            try:
+                chosen = await attempt
+            except db.DRIVER_ERRORS as exc:
+                failures.append(exc)
+            else:
+                return chosen
+        raise failures[-1]
+    finally:
+        for one in attempts:
+            one.cancel()
+            one.add_done_callback(functools.partial(_hang_up_unless, chosen))
+
+
+def _hang_up_unless(chosen: object, attempt: asyncio.Task[asyncpg.Connection[db.Record]]) -> None:
+    if not attempt.cancelled() and not attempt.exception() and attempt.result() is not chosen:
+        attempt.result().terminate()
