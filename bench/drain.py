@@ -22,10 +22,14 @@ class Plan(NamedTuple):
 
 
 class Drained(NamedTuple):
-    """What became of it; latency is that of answers 200, the first of a phone from the storm's start."""
+    """What became of it; latency is that of answers 200, the first of a phone from the storm's start.
+
+    `first` is from the storm's start to each phone's first answer, whatever it said.
+    """
 
     seconds: float
     latency: dict[str, float | None]
+    first: dict[str, float | None]
     # Pings: all there were, those answered as stored, those answered as stored before.
     kept: int
     stored: int
@@ -57,6 +61,7 @@ class _Storm:
         self._resting: set[phones.Phone] = set()
         self._connects: set[asyncio.Task[None]] = set()
         self._latencies: list[float] = []
+        self._first: dict[int, float] = {}
         self._refused: collections.Counter[int] = collections.Counter()
         self._comebacks = comebacks.Comebacks()
         self._stored = self._duplicate = self._errors = 0
@@ -72,6 +77,7 @@ class _Storm:
         return Drained(
             round(self._loop.time() - self._started_at, 2),
             stats.milliseconds(self._latencies),
+            stats.milliseconds(self._first.values()),
             self._kept.all_pings,
             self._stored,
             self._duplicate,
@@ -84,6 +90,7 @@ class _Storm:
         """The next request on 200; the same again, when it is time, on a refusal."""
         due, now = phone.due, self._loop.time()
         phone.due = None
+        self._first.setdefault(phone.number, now - self._started_at)
         settled = _SETTLED.search(tail) if status == 200 else None
         pings = self._kept.pings(phone.number, self._parts[phone.number])
         if status in phones.REFUSALS:

@@ -6,11 +6,14 @@ from bench.sections import Number, Section
 
 _STORM = (
     Number("connect_slowest_ms", "5,000 connects at once: the slowest answer, ms", "< 3000"),
+    Number("connect_refused", "of these answers, 503"),
+    Number("connect_stored_seconds", "until the last ping is stored, s"),
     Number("connect_errors", "errors meanwhile", "= 0"),
     Number("connects_dropped", "connects that found the backlog full", "= 0"),
     Number("drain_seconds", "5,000 backlogs at once: until the last is stored, s"),
     Number("drain_pings_per_s", "the same in pings per second"),
     Number("drain_p99_ms", "an accepted request, p99, ms; the first counts from the storm's start"),
+    Number("drain_refused", "requests answered 503 meanwhile"),
     Number("drain_errors", "errors meanwhile, refusals not counted", "= 0"),
     Number("return_fullest_to_mean", "refused at once: fullest second of return / mean", "< 2"),
     Number("lost", "acknowledged and not in the table", "= 0"),

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import random
-import subprocess
-import sys
 from collections.abc import Sequence
 
-import orjson
 import pytest
 
 from bench import growth, slope
-from tests import processes
+from tests import benches
 
 _MINUTES = 60.0
 _SAMPLES = 1200
@@ -89,22 +86,13 @@ def test_the_interval_is_as_wide_as_it_says() -> None:
 
 def test_a_careless_service_is_found_out() -> None:
     """It keeps memory, files and tasks and loses pings it acknowledged: the soak names each, and exits 1."""
-    done = subprocess.run(
-        [
-            *(sys.executable, "-m", "bench", "soak", "--service", "tests.careless"),
-            *("--minutes", "0.4", "--devices", "50", "--rate", "100"),
-        ],
-        cwd=processes.ROOT,
-        env=processes.plain_environment(),
-        capture_output=True,
-        text=True,
-        timeout=180,
-        check=False,
+    code, values, said = benches.run(
+        *("soak", "--service", "tests.careless"),
+        *("--minutes", "0.4", "--devices", "50", "--rate", "100"),
     )
 
-    assert done.returncode == 1, done.stderr
-    values = orjson.loads(done.stdout.splitlines()[-1])
-    words = "\n".join(values["failed"])
-    for name in ("rss_mib grows", "open_files grows", "tasks grows", "rows, but"):
-        assert name in words, done.stderr
-        assert f"failed: {name}" in done.stderr or name == "rows, but"
+    assert code == 1, said
+    problems = "\n".join(values["failed"])
+    for words in ("rss_mib grows", "open_files grows", "tasks grows", "rows, but"):
+        assert words in problems, said
+    assert all(f"failed: {one}" in said for one in values["failed"])
