@@ -76,6 +76,7 @@ class Connection(BaseProtocol):
     def connection_lost(self, exc: BaseException | None) -> None:
         super().connection_lost(exc)
         self._owner.went(self)
+        self._reading.end()
 
     @override
     def pause_writing(self) -> None:
@@ -93,6 +94,9 @@ class Connection(BaseProtocol):
 
     @override
     def data_received(self, data: bytes) -> None:
+        if self.transport is None:
+            # What came too early is read later; by then the phone may be gone.
+            return
         if self.is_busy:
             # Sent before the answer to the last one: it waits, and nothing behind it is read.
             self._early += data
@@ -201,6 +205,7 @@ class Connection(BaseProtocol):
         self._owner.went(self)
         other = self._owner.other()
         transport.set_protocol(other)
+        self._reading.end()
         other.connection_made(transport)
         other.data_received(raw)
 

@@ -39,7 +39,9 @@ class Reading:
         self._max_body_bytes = max_body_bytes
         # What is compressed is not plain: it must not unfold here. No body that is read here is
         # longer than the limit, so that its stream never asks for a pause.
-        self._parser = HttpRequestParser(protocol, loop, max_body_bytes, auto_decompress=False)
+        self._parser: HttpRequestParser | None = HttpRequestParser(
+            protocol, loop, max_body_bytes, auto_decompress=False
+        )
         self._head: head.Head | None = None
         self._request: tuple[RawRequestMessage, StreamReader] | None = None
         # All of the request that has come, for whoever has to read it instead.
@@ -62,7 +64,16 @@ class Reading:
             self.raw, self._request = b"", None
         return found
 
+    def end(self) -> None:
+        """Nothing more is read.
+
+        The parser knows the protocol that we belong to. A circle waits for the collector, and when
+        all of a school's phones are gone at a bell, that is one long pause for everybody else.
+        """
+        self._parser = self._request = None
+
     def _parse(self, data: bytes) -> Found:
+        assert self._parser is not None  # noqa: S101  # nothing comes after the end
         try:
             found, upgraded, _tail = self._parser.feed_data(data)
         except HttpProcessingError:
