@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import gzip
 import hashlib
 import itertools
 import re
+import weakref
 from collections.abc import AsyncIterator, Sequence
 from typing import NamedTuple
 
@@ -338,6 +340,33 @@ async def test_a_caller_that_reads_no_answers_is_cut_off() -> None:
         with contextlib.suppress(ConnectionError):
             assert await asking == b""
     assert server.written == [1]
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [_post(), _post()[:-1], _post(line="GET /elsewhere HTTP/1.1")],
+    ids=["rests", "within a body", "handed on"],
+)
+async def test_a_connection_that_is_gone_leaves_the_collector_nothing(sent: bytes) -> None:
+    """When thousands are gone at once, freeing them must not be one long pause for everybody else."""
+    loop = asyncio.get_running_loop()
+    gone = asyncio.Event()
+    async with _serving() as server:
+        _, writer = await asyncio.open_connection("127.0.0.1", server.port)
+        while not server.connections():
+            await asyncio.sleep(0)
+        (held,) = server.connections()
+        weakref.finalize(held, loop.call_soon_threadsafe, gone.set)
+        del held
+        gc.disable()
+        try:
+            # The close follows the bytes.
+            writer.write(sent)
+            writer.close()
+            async with asyncio.timeout(_PATIENCE_SECONDS):
+                await gone.wait()
+        finally:
+            gc.enable()
 
 
 async def test_closing_waits_for_the_answers_that_are_due() -> None:
