@@ -19,14 +19,13 @@ import asyncio
 import contextlib
 import itertools
 import logging
-import time
 from collections.abc import Awaitable, Callable, Sequence
 
 import asyncpg
 import orjson
 
-from geoingest import db, errors, metrics, ping
-from geoingest.ingest import decode, rows, submission
+from geoingest import db, errors, metrics
+from geoingest.ingest import decode, rows, submission, transaction
 
 log = logging.getLogger(__name__)
 
@@ -39,13 +38,6 @@ _CANCEL_SECONDS = 0.5
 # The function whose warning says: committed here, perhaps on no standby.
 _STANDBY_WAIT = "SyncRepWaitForLSN"
 
-_DATA_ERRORS = (
-    asyncpg.DataError,
-    asyncpg.IntegrityConstraintViolationError,
-    OverflowError,
-)
-_copied = metrics.copy_duration.labels("copy")
-_conflicted = metrics.copy_duration.labels("on_conflict")
 _failures = {
     reason: metrics.copy_failures.labels(reason)
     for reason in ("connection", "timeout", "transient", "other")
@@ -106,7 +98,7 @@ class Writer:
                     return await self._write_once(pings, rejected, may_exist=may_exist)
             except asyncpg.UniqueViolationError:
                 pass
-            except _DATA_ERRORS as exc:
+            except transaction.DATA_ERRORS as exc:
                 if _lacks_partition(exc):
                     log.warning("no partition for a ping's month; run: geoingest migrate")
                     raise errors.WriteFailedError from exc
@@ -129,63 +121,13 @@ class Writer:
         if connection is None:
             raise errors.WriteFailedError
         self._is_confirmed = True
-        outcome = await self._transact(connection, pings, rejected, may_exist=may_exist)
+        outcome = await transaction.commit(connection, pings, rejected, may_exist=may_exist)
+        if outcome.stored is not None:
+            self._expect_duplicates = len(outcome.stored) < len(pings)
         if not self._is_confirmed:
             log.warning("no standby confirmed a batch")
             raise errors.WriteFailedError
         return outcome
-
-    async def _transact(
-        self,
-        connection: asyncpg.Connection[db.Record],
-        pings: Sequence[rows.Row],
-        rejected: Sequence[decode.Rejected],
-        *,
-        may_exist: bool,
-    ) -> submission.Outcome:
-        if not rejected:
-            return await self._write_pings(connection, pings, may_exist=may_exist)
-        # By hand: the driver's own block would wait for a ROLLBACK that a stopped server never answers.
-        await connection.execute("BEGIN")
-        try:
-            await connection.execute(db.queries()["quarantine_pings"], *_quarantine(rejected))
-            outcome = await self._write_pings(connection, pings, may_exist=may_exist)
-        except (asyncpg.PostgresError, *_DATA_ERRORS):
-            await connection.execute("ROLLBACK")
-            raise
-        await connection.execute("COMMIT")
-        return outcome
-
-    async def _write_pings(
-        self,
-        connection: asyncpg.Connection[db.Record],
-        pings: Sequence[rows.Row],
-        *,
-        may_exist: bool,
-    ) -> submission.Outcome:
-        if not pings:
-            return submission.Outcome()
-        if may_exist:
-            started = time.perf_counter()
-            inserted = await connection.fetch(db.queries()["insert_pings"], *rows.arrays(pings))
-            _conflicted.observe(time.perf_counter() - started)
-            stored = {rows.key(one[0], ping.instant_us(one[1]), one[2]) for one in inserted}
-            self._expect_duplicates = len(stored) < len(pings)
-            if not stored:
-                # What writes nothing waits for no standby; the rows may be there since a wait in vain.
-                await connection.execute(db.queries()["confirm_duplicates"])
-            return submission.Outcome(stored)
-        # A memoryview, because the driver takes bytes for a file name.
-        source = memoryview(rows.copy_bytes(pings))
-        started = time.perf_counter()
-        await connection.copy_to_table(
-            "geolocation_data",
-            source=source,  # type: ignore[arg-type]  # documented, not in the stubs
-            columns=rows.COLUMNS,
-            format="binary",
-        )
-        _copied.observe(time.perf_counter() - started)
-        return submission.Outcome()
 
     async def _write_halves(
         self,
@@ -259,12 +201,3 @@ def _unstorable(row: rows.Row) -> decode.Rejected:
     values = rows.decode(row)
     raw = orjson.dumps(values._asdict())[: decode.RAW_BYTES]
     return decode.Rejected(0, "unstorable", raw, values.device_id, values.received_us)
-
-
-def _quarantine(rejected: Sequence[decode.Rejected]) -> tuple[list[object], ...]:
-    return (
-        [ping.instant(one.received_us) for one in rejected],
-        [one.device_id for one in rejected],
-        [one.reason for one in rejected],
-        [one.raw for one in rejected],
-    )
