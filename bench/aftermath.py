@@ -5,8 +5,10 @@ from __future__ import annotations
 import array
 import collections
 import itertools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
+
+import click
 
 from bench import comebacks, stats
 
@@ -57,3 +59,15 @@ def values(
         "slip_p99_ms": round(stats.percentile(slips, 0.99) * 1e3, 2),
         "generator_cpu_share": round(sum(one.own_cpu_share for one in floods), 3),
     }
+
+
+def tell(name: str, values: Mapping[str, object]) -> None:
+    """One line of progress."""
+    click.echo(
+        f"  {name:13} capacity {values['capacity_per_s']}, offered"
+        f" {values['offered_to_capacity']}x, goodput {values['goodput_to_capacity']}x,"
+        f" p99 accepted {values['accepted_p99_ms']} ms, refused {values['refused_p99_ms']} ms,"
+        f" {values['statuses']}, held {values['held_per_s']}/s, slip {values['slip_p99_ms']} ms,"
+        f" generators' cores {values['generator_cpu_share']}, errors {values['errors']}",
+        err=True,
+    )

@@ -51,8 +51,9 @@ _OF_EACH_LAP = (
 )
 OVERLOAD = Section(
     "overload",
-    "First the capacity, closed loop, then Poisson starts at three times that, from 5,000 sockets of"
-    " as many devices and several generator processes. Stubborn phones take a refusal and go on with"
+    "The capacity, closed loop; Poisson starts at three times that, from 5,000 sockets of as many"
+    " devices and several generator processes; then the capacity again. Ratios are to the mean of"
+    " both, and a run is valid only if they are within a quarter of each other. Stubborn phones take a refusal and go on with"
     " the next ping; obeying ones keep it and come again after `Retry-After`. A phone carries one"
     " request at a time: a start for which no phone is free is held, counted and not sent, so"
     " *offered* is what was really written, and it falls short of three times where the answers are"
@@ -90,6 +91,7 @@ SOAK = Section(
         Number("tasks_slope_upper", "asyncio tasks per minute, upper end", "< 1"),
         Number("faults_wrong", "faults answered otherwise than they should be", "= 0"),
         Number("errors", "errors of pings and reads", "= 0"),
+        Number("refused", "refused with 503"),
         Number("p99_ms", "ping, answered after its commit, p99, ms"),
         Number("reads_p99_ms", "newest position, p99, ms"),
         Number("rss_mib", "the service's peak memory, MiB"),
