@@ -26,7 +26,7 @@ class Plan(NamedTuple):
     seconds: float = 4.0
     warmup: float = 1.0
     sockets: int = 128
-    batch_sockets: int = 16
+    batch_sockets: int = 64
 
 
 class Laps(NamedTuple):

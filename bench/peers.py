@@ -40,7 +40,7 @@ class Plan(NamedTuple):
     seconds: float = 3.0
     warmup: float = 1.0
     sockets: int = 128
-    batch_sockets: int = 16
+    batch_sockets: int = 64
     rate: float = 300.0
 
 
