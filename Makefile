@@ -30,7 +30,7 @@ format: $(VENV)/developing ## puts every file into the format that lint wants
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/sqlfluff fix sql
 
-bench: $(VENV)/developing ## measures, and writes bench/README.md
+bench: $(VENV)/developing ## measures, and writes bench/results.json and bench/README.md
 	@$(BIN)/python -m bench all
 
 lock: $(VENV)/developing ## writes constraints.txt anew

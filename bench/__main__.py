@@ -2,25 +2,31 @@
 
 from __future__ import annotations
 
+import functools
 import signal
 import sys
-from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any
 
 import click
 import orjson
 from typing_extensions import override
 
-from bench import capacity, ingest, provision, reads, report, results
+from bench import (
+    capacity,
+    ingest,
+    options,
+    overload,
+    peers,
+    provision,
+    reads,
+    report,
+    results,
+    school_day,
+    soak,
+    storm,
+    suite,
+)
 from geoingest import errors, logs
-
-F = TypeVar("F", bound=Callable[..., Any])
-_MEASURE: dict[str, Callable[[Any], dict[str, object]]] = {
-    "ingest": ingest.run,
-    "capacity": capacity.run,
-    "reads": reads.run,
-    "provision": provision.run,
-}
 
 
 class _Group(click.Group):
@@ -38,8 +44,8 @@ def _example(text: str) -> dict[str, Any]:
     return {"epilog": f"\b\nExample:\n  {text}"}
 
 
-def _save(command: F) -> F:
-    return click.option("--save", is_flag=True, help="Keep the result for `report`.")(command)
+# For tests of the measurement itself: a module that is broken on purpose must be found out.
+_service = click.option("--service", default="geoingest", hidden=True)
 
 
 @click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})
@@ -55,72 +61,91 @@ def main() -> None:
     signal.signal(signal.SIGTERM, lambda _number, _frame: sys.exit(143))
 
 
-@main.command("ingest", **_example("python -m bench ingest --devices 5000 --rate 1000"))
-@click.option("--devices", default=ingest.Plan().devices, show_default=True, help="Sockets.")
-@click.option("--rate", default=ingest.Plan().rate, show_default=True, help="Pings per second.")
-@click.option("--seconds", default=ingest.Plan().seconds, show_default=True, help="Measured.")
-@click.option("--warmup", default=ingest.Plan().warmup, show_default=True, help="Seconds before.")
-@_save
-def ingest_command(save: bool, **options: Any) -> None:
+@main.command("ingest", **_example("python -m bench ingest --rate 2000 --reads 100 --jobs"))
+@options.of(ingest.Plan())
+def ingest_command(save: bool, **given: Any) -> None:
     """Latency of single pings from thousands of phones, open loop."""
-    plan = ingest.Plan(**options)
-    _finish("ingest", plan, ingest.run(plan), save=save)
+    plan = ingest.Plan(**given)
+    variant = "busy" if plan.reads or plan.jobs else ""
+    _finish(suite.Measurement("ingest", ingest.run, plan, None, variant), save=save)
 
 
 @main.command("capacity", **_example("python -m bench capacity --rounds 3"))
-@click.option("--rounds", default=capacity.Plan().rounds, show_default=True, help="Of all five.")
-@click.option("--seconds", default=capacity.Plan().seconds, show_default=True, help="Per lap.")
-@click.option("--warmup", default=capacity.Plan().warmup, show_default=True, help="Before a lap.")
-@click.option("--sockets", default=capacity.Plan().sockets, show_default=True, help="For singles.")
-@click.option(
-    "--batch-sockets", default=capacity.Plan().batch_sockets, show_default=True, help="For bodies."
-)
-@_save
-def capacity_command(save: bool, **options: Any) -> None:
+@options.of(capacity.Plan())
+def capacity_command(save: bool, **given: Any) -> None:
     """Throughput against bare HTTP, an INSERT per request, and psql's COPY, closed loop."""
-    plan = capacity.Plan(**options)
-    _finish("capacity", plan, capacity.run(plan), save=save)
+    plan = capacity.Plan(**given)
+    _finish(suite.Measurement("capacity", capacity.run, plan, None), save=save)
+
+
+@main.command("peers", **_example("python -m bench peers --rounds 3"))
+@options.of(peers.Plan(), rate="Pings per second, for p99.")
+def peers_command(save: bool, **given: Any) -> None:
+    """Throughput, CPU time per ping and p99 beside FastAPI with INSERT or executemany, and COPY."""
+    _finish(suite.Measurement("peers", peers.run, peers.Plan(**given), None), save=save)
+
+
+@main.command("storm", **_example("python -m bench storm --devices 5000 --backlog 200"))
+@options.of(storm.Plan())
+@_service
+def storm_command(save: bool, service: str, **given: Any) -> None:
+    """All phones connect in one moment; then all come back in one moment with a backlog."""
+    plan = storm.Plan(**given)
+    variant = f"{plan.workers} workers" if plan.workers != 1 else ""
+    run = functools.partial(storm.run, module=service)
+    _finish(suite.Measurement("storm", run, plan, None, variant), save=save)
+
+
+@main.command("overload", **_example("python -m bench overload --seconds 120"))
+@options.of(overload.Plan())
+def overload_command(save: bool, **given: Any) -> None:
+    """What is stored and how fast the rest is refused at three times the capacity, open loop."""
+    _finish(suite.Measurement("overload", overload.run, overload.Plan(**given), None), save=save)
+
+
+@main.command("soak", **_example("python -m bench soak --minutes 60"))
+@options.of(soak.Plan())
+@_service
+def soak_command(save: bool, service: str, **given: Any) -> None:
+    """A steady load with faults; exit code 1 when anything grows or is lost."""
+    run = functools.partial(soak.run, module=service)
+    found = _finish(suite.Measurement("soak", run, soak.Plan(**given), None), save=save)
+    sys.exit(1 if found["failed"] else 0)
 
 
 @main.command("reads", **_example("python -m bench reads --students 3500 --days 30"))
-@click.option("--students", default=reads.Plan().students, show_default=True, help="Seeded.")
-@click.option("--days", default=reads.Plan().days, show_default=True, help="Seeded, at most 89.")
-@click.option("--seconds", default=reads.Plan().seconds, show_default=True, help="Measured.")
-@click.option("--rate", default=reads.Plan().rate, show_default=True, help="Of each, per second.")
-@click.option("--pings", default=reads.Plan().pings, show_default=True, help="Per second.")
-@click.option("--warmup", default=reads.Plan().warmup, show_default=True, help="Seconds before.")
-@_save
-def reads_command(save: bool, **options: Any) -> None:
+@options.of(reads.Plan(), rate="Of each question, per second.", students="Seeded.")
+def reads_command(save: bool, **given: Any) -> None:
     """Latency of the newest position and of a day's track while pings arrive, open loop."""
-    plan = reads.Plan(**options)
-    _finish("reads", plan, reads.run(plan), save=save)
+    _finish(suite.Measurement("reads", reads.run, reads.Plan(**given), None), save=save)
 
 
 @main.command("provision", **_example("python -m bench provision --students 100000"))
-@click.option("--students", default=provision.Plan().students, show_default=True, help="Enrolled.")
-@_save
-def provision_command(save: bool, **options: Any) -> None:
+@options.of(provision.Plan())
+def provision_command(save: bool, **given: Any) -> None:
     """Time to enrol a school district by `geoingest provision`."""
-    plan = provision.Plan(**options)
-    _finish("provision", plan, provision.run(plan), save=save)
+    plan = provision.Plan(**given)
+    _finish(suite.Measurement("provision", provision.run, plan, None), save=save)
+
+
+@main.command("school-day", **_example("python -m bench school-day --minutes 4.5"))
+@options.of(school_day.Plan(), minutes="For a day.", students="Imported.")
+@click.option("--quick", is_flag=True, help="Small and short, to see that it works.")
+def school_day_command(save: bool, quick: bool, **given: Any) -> None:
+    """Latency through a school's day: rush, bells, buses, an import, guardians, open loop."""
+    plan = school_day.QUICK if quick else school_day.Plan(**given)
+    _finish(suite.Measurement("school-day", school_day.run, plan, None), save=save)
 
 
 @main.command("all", **_example("python -m bench all --quick"))
-@click.option("--quick", is_flag=True, help="Short runs, to see that all work; no report.")
+@click.option("--quick", is_flag=True, help="Short runs, to see that all work; nothing is kept.")
 def all_command(quick: bool) -> None:
-    """Run all four, save their results, write bench/README.md."""
-    plans: dict[str, Any] = {
-        "ingest": ingest.Plan(seconds=10.0) if quick else ingest.Plan(),
-        "capacity": capacity.Plan(rounds=2, seconds=2.0) if quick else capacity.Plan(),
-        "reads": reads.Plan(students=500, days=5, seconds=10.0) if quick else reads.Plan(),
-        "provision": provision.Plan(10_000) if quick else provision.Plan(),
-    }
+    """Run all of them, keep their results, write bench/README.md."""
     values = {}
-    for name, plan in plans.items():
-        click.echo(results.command(name, plan), err=True)
-        values[name] = _MEASURE[name](plan)
-        click.echo(_json(values[name]), err=True)
-        results.save(name, plan, values[name])
+    for one in suite.ALL:
+        measurement = one._replace(plan=one.quick) if quick else one
+        click.echo(results.command(one.command, measurement.plan), err=True)
+        values[one.key] = _finish(measurement, save=not quick)
     if not quick:
         _report()
     click.echo(_json(values))
@@ -128,7 +153,7 @@ def all_command(quick: bool) -> None:
 
 @main.command("report", **_example("python -m bench report"))
 def report_command() -> None:
-    """Write bench/README.md, and the line of numbers in README.md, from the saved results."""
+    """Write bench/README.md, and the line of numbers in README.md, from bench/results.json."""
     click.echo(_json({"written": _report()}))
 
 
@@ -138,10 +163,13 @@ def _report() -> list[str]:
     return written
 
 
-def _finish(name: str, plan: tuple[object, ...], values: dict[str, object], *, save: bool) -> None:
+def _finish(measurement: suite.Measurement, *, save: bool) -> dict[str, object]:
+    values = measurement.run(measurement.plan)
     if save:
-        results.save(name, plan, values)
+        command = results.command(measurement.command, measurement.plan)
+        results.save(measurement.key, command, values)
     click.echo(_json(values))
+    return values
 
 
 def _json(values: object) -> bytes:

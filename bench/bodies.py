@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Protocol
 
 _MILLISECONDS = [f".{number:03d}Z".encode() for number in range(1000)]
@@ -50,10 +50,19 @@ class Singles:
 
 
 class Backlogs:
-    """A hundred pings per request: each phone in turn posts what it has kept, then its next backlog."""
+    """Many pings per request: each phone in turn posts what it has kept, then its next backlog."""
 
-    def __init__(self, tokens: Sequence[str], *, port: int, start_ms: int) -> None:
-        self._heads = [_head("/v1/pings", token, port, None) for token in tokens]
+    def __init__(
+        self,
+        tokens: Sequence[str],
+        *,
+        port: int,
+        start_ms: int,
+        path: str = "/v1/pings",
+        pings: int = BACKLOG_PINGS,
+    ) -> None:
+        self._heads = [_head(path, token, port, None) for token in tokens]
+        self._pings = pings
         self._start_ms = start_ms
         self._bodies: dict[int, bytes] = {}
 
@@ -62,22 +71,15 @@ class Backlogs:
         turn, at = divmod(number, len(self._heads))
         body = self._bodies.get(turn)
         if body is None:
-            body = self._bodies[turn] = self._body(turn)
+            body = self._bodies[turn] = array(
+                backlog_ms(self._start_ms, turn, self._pings), random.Random(turn)
+            )
         return self._heads[at] + body
 
-    def _body(self, turn: int) -> bytes:
-        chooser = random.Random(turn)
-        pings = [
-            b'{"timestamp":"' + stamp(instant_ms) + _rest(chooser)
-            for instant_ms in backlog_ms(self._start_ms, turn)
-        ]
-        body = b"[" + b",".join(pings) + b"]"
-        return b"Content-Length: %d\r\n\r\n" % len(body) + body
 
-
-def backlog_ms(start_ms: int, turn: int) -> range:
+def backlog_ms(start_ms: int, turn: int, pings: int = BACKLOG_PINGS) -> range:
     """The instants of one backlog, in unix milliseconds."""
-    length_ms = BACKLOG_PINGS * BACKLOG_STEP_MS
+    length_ms = pings * BACKLOG_STEP_MS
     first = start_ms + turn * length_ms
     return range(first, first + length_ms, BACKLOG_STEP_MS)
 
@@ -98,6 +100,18 @@ def reading(chooser: random.Random) -> tuple[float, float, float, float, float, 
         round(chooser.uniform(0, 360), 1),
         chooser.randint(5, 100),
     )
+
+
+def head(token: str, *, port: int) -> bytes:
+    """A post's headers; the body's length, an empty line and the body are to follow."""
+    return _head("/v1/pings", token, port, None)
+
+
+def array(instants_ms: Iterable[int], chooser: random.Random) -> bytes:
+    """A body with a ping of each instant, its length in front."""
+    pings = [b'{"timestamp":"' + stamp(one) + _rest(chooser) for one in instants_ms]
+    body = b"[" + b",".join(pings) + b"]"
+    return b"Content-Length: %d\r\n\r\n" % len(body) + body
 
 
 def _rest(chooser: random.Random) -> bytes:

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import click
 
-from bench import bodies, ceiling, closed_loop, generator, ingest, naive, service, world
+from bench import bodies, ceiling, closed_loop, ingest, naive, service, world
 from geoingest.access import provision
 
 _STUDENTS = 3500
@@ -26,7 +26,7 @@ class Plan(NamedTuple):
     seconds: float = 4.0
     warmup: float = 1.0
     sockets: int = 128
-    batch_sockets: int = 16
+    batch_sockets: int = 64
 
 
 class Laps(NamedTuple):
@@ -77,7 +77,7 @@ class _Course:
         batch = self._backlogs()
         file = ceiling.prepare(self._on, students=_STUDENTS, start_ms=self._start_ms, series=number)
         psql = ceiling.rows_per_second(self._on, file)
-        click.echo(f"  psql     {psql:9.0f} rows/s", err=True)
+        click.echo(f"  psql             {psql:9.0f} rows/s", err=True)
         self.acknowledged += (
             durable.acknowledged
             + plainly.acknowledged
@@ -101,8 +101,8 @@ class _Course:
     def _lap(
         self, name: str, requests: bodies.Requests, sockets: int, ending: bytes, *, first: int
     ) -> closed_loop.Lap:
-        lap = generator.run(
-            closed_loop.run,
+        return closed_loop.lap(
+            name,
             closed_loop.Plan(
                 self._target.host,
                 self._target.port,
@@ -115,12 +115,6 @@ class _Course:
                 self._plan.seconds,
             ),
         )
-        click.echo(
-            f"  {name:8} {lap.per_second:9.0f} requests/s, errors {lap.errors},"
-            f" cores: service {lap.service_cpu_share}, generator {lap.own_cpu_share}",
-            err=True,
-        )
-        return lap
 
 
 def _result(rounds: Sequence[Laps], *, rows: int, acknowledged: int) -> dict[str, object]:

@@ -40,7 +40,7 @@ def prepare(on: world.World, *, students: int, start_ms: int, series: int) -> Fi
     chooser = random.Random(series)
     first = _FIRST_STUDENT + series * students
     received_us = ping.instant_us(datetime.datetime.now(datetime.UTC))
-    pings: list[ping.Ping] = []
+    encoded: list[rows.Row] = []
     for student in range(first, first + students):
         for unix_ms in bodies.backlog_ms(start_ms, 0):
             latitude, longitude, accuracy, speed, course, battery = bodies.reading(chooser)
@@ -49,10 +49,10 @@ def prepare(on: world.World, *, students: int, start_ms: int, series: int) -> Fi
                 student, at_us, 1, latitude, longitude, accuracy, None, speed, course, battery,
                 received_us,
             )  # fmt: skip
-            pings.append(one)
+            encoded.append(rows.encode(one))
     path = on.folder / "pings.copy"
-    path.write_bytes(rows.copy_bytes(pings))
-    return File(path, len(pings))
+    path.write_bytes(rows.copy_bytes(encoded))
+    return File(path, len(encoded))
 
 
 def rows_per_second(on: world.World, file: File) -> float:

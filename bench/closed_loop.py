@@ -6,6 +6,8 @@ import asyncio
 import time
 from typing import NamedTuple
 
+import click
+
 from bench import bodies, generator, phones, usage
 
 _PATIENCE_SECONDS = 10.0
@@ -24,6 +26,7 @@ class Plan(NamedTuple):
     ending: bytes
     warmup_seconds: float
     seconds: float
+    database_pid: int | None = None
 
 
 class Lap(NamedTuple):
@@ -35,6 +38,7 @@ class Lap(NamedTuple):
     # The number of the next request: nothing is sent twice.
     following: int
     service_us_per_request: float | None
+    database_us_per_request: float | None
     service_cpu_share: float | None
     own_cpu_share: float
 
@@ -44,6 +48,18 @@ class _Moment(NamedTuple):
     seconds: float
     own_cpu: float
     service_cpu: float | None
+    database_cpu: float | None
+
+
+def lap(name: str, plan: Plan) -> Lap:
+    """Runs it in a process of its own and tells of it."""
+    done = generator.run(run, plan)
+    click.echo(
+        f"  {name:16} {done.per_second:9.0f} requests/s, errors {done.errors},"
+        f" cores: service {done.service_cpu_share}, generator {done.own_cpu_share}",
+        err=True,
+    )
+    return done
 
 
 async def run(plan: Plan) -> Lap:
@@ -69,12 +85,14 @@ async def run(plan: Plan) -> Lap:
         phone.close()
     answers, seconds = after.answers - before.answers, after.seconds - before.seconds
     service = usage.since(before.service_cpu, after.service_cpu)
+    database = usage.since(before.database_cpu, after.database_cpu)
     return Lap(
         round(answers / seconds, 1),
         load.acknowledged,
         load.errors,
         load.number,
         None if service is None or not answers else round(service / answers * 1e6, 1),
+        None if database is None or not answers else round(database / answers * 1e6, 1),
         None if service is None else round(service / seconds, 3),
         round((after.own_cpu - before.own_cpu) / seconds, 3),
     )
@@ -88,7 +106,7 @@ class _Load:
         self.acknowledged = self.errors = 0
         self._request = plan.requests.request
         self._ending = plan.ending
-        self._service_pid = plan.service_pid
+        self._service_pid, self._database_pid = plan.service_pid, plan.database_pid
         self._under_way = 0
         self._finishing = False
         self._quiet = asyncio.Event()
@@ -125,6 +143,7 @@ class _Load:
             time.perf_counter(),
             time.process_time(),
             usage.cpu_seconds(self._service_pid),
+            usage.cpu_seconds(self._database_pid),
         )
 
     async def finish(self) -> None:

@@ -9,8 +9,8 @@ from collections.abc import AsyncIterator
 import asyncpg
 from aiohttp import web
 
-from geoingest import app, config, logs, ping, serve
-from geoingest.ingest import decode, endpoints, rows, submission
+from geoingest import app, config, http, logs, ping, serve
+from geoingest.ingest import answers, intake, rows, submission
 from geoingest.local import child
 
 BARE_PATH = "/bench/bare"
@@ -24,8 +24,9 @@ _INSERT = f"INSERT INTO geolocation_data ({_COLUMNS}) VALUES ({_PLACES})"
 class Inserts:
     """Stands where the queue stands: one INSERT and one commit per ping, through a pool."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, takes: intake.Intake) -> None:
         self._url = url
+        self._intake = takes
         self._pool: asyncpg.Pool[asyncpg.Record] | None = None
 
     async def running(self, _app: web.Application) -> AsyncIterator[None]:
@@ -35,10 +36,12 @@ class Inserts:
         ) as self._pool:
             yield
 
-    async def submit(self, decoded: decode.Decoded, _size_bytes: int) -> submission.Verdict:
-        """Returns once every ping is committed."""
+    async def post_ping(self, request: web.Request) -> web.Response:
+        """Answers once every ping is committed."""
         assert self._pool is not None, "the application has started"
-        for row in decoded.pings:
+        sender = self._intake.sender(http.bearer_digest(request.headers))
+        decoded = self._intake.decode(sender, await request.read(), lines=False)
+        for row in map(rows.decode, decoded.pings):
             await self._pool.execute(
                 _INSERT,
                 *row._replace(
@@ -46,7 +49,8 @@ class Inserts:
                     received_us=ping.instant(row.received_us),  # type: ignore[arg-type]
                 ),
             )
-        return submission.Verdict(len(decoded.pings), 0)
+        verdict = submission.Verdict(len(decoded.pings), 0)
+        return web.Response(body=answers.encode(decoded, verdict), content_type=http.JSON)
 
 
 async def post_bare(request: web.Request) -> web.Response:
@@ -65,18 +69,10 @@ def main() -> None:
     def with_our_routes(settings: config.Config, service: app.Service) -> web.Application:
         made = public(settings, service)
         made.router.add_post(BARE_PATH, post_bare)
-        inserts = Inserts(settings.database_url)
-        made.cleanup_ctx.append(inserts.running)
-        terms = endpoints.Terms(
-            settings.detail_days,
-            settings.max_future_seconds,
-            settings.max_body_bytes,
-            settings.max_body_pings,
-            settings.body_timeout_seconds,
-        )
         # Who is asking, the decoding and the answer are the service's own: only the write differs.
-        one = endpoints.Endpoints(service.credentials, inserts, terms)  # type: ignore[arg-type]  # has its submit()
-        made.router.add_post(NAIVE_PATH, one.post_pings)
+        inserts = Inserts(settings.database_url, service.intake)
+        made.cleanup_ctx.append(inserts.running)
+        made.router.add_post(NAIVE_PATH, inserts.post_ping)
         return made
 
     # Set in the module, so that the server around it is the same to the last setting.

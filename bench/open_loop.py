@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from bench import generator, stats, stream, usage
@@ -18,7 +18,7 @@ from bench import generator, stats, stream, usage
 MOST_SLIP_MS = 5.0
 LEAST_RATE_SHARE = 0.995
 _LEAD_SECONDS = 0.2
-_CONNECTS_PER_SECOND = 1000.0
+CONNECTS_PER_SECOND = 1000.0
 
 
 class Plan(NamedTuple):
@@ -30,6 +30,7 @@ class Plan(NamedTuple):
     streams: Sequence[stream.Stream]
     warmup_seconds: float
     seconds: float
+    database_pid: int | None = None
 
 
 class Load(NamedTuple):
@@ -40,6 +41,9 @@ class Load(NamedTuple):
     # Of one core, warm-up and measured time together.
     service_cpu_share: float | None
     own_cpu_share: float
+    database_cpu_share: float | None = None
+    # Whether a slow moment may have been the generator's own.
+    slip_max_ms: float | None = None
 
     @property
     def kept_schedule(self) -> bool:
@@ -47,27 +51,53 @@ class Load(NamedTuple):
         return self.slip_p99_ms < MOST_SLIP_MS
 
 
+class Course(NamedTuple):
+    """Starts after `zero`, each with the position of its action, and whose CPU time to read."""
+
+    runs: Sequence[stream.Run]
+    actions: Sequence[Callable[[float], None]]
+    starts: Sequence[tuple[float, int]]
+    zero: float
+    service_pid: int
+    database_pid: int | None
+
+
 async def run(plan: Plan) -> Load:
     """Connects, warms up, sends to the schedule's end, waits for the last answers."""
     generator.allow_sockets(sum(one.sockets for one in plan.streams))
     runs = [stream.Run(one, host=plan.host, port=plan.port) for one in plan.streams]
     for one in runs:
-        await one.connect(per_second=_CONNECTS_PER_SECOND)
+        await one.connect(per_second=CONNECTS_PER_SECOND)
     starts = schedule(plan.streams, warmup_seconds=plan.warmup_seconds, seconds=plan.seconds)
     generator.still_memory()
+    zero = asyncio.get_running_loop().time() + _LEAD_SECONDS - starts[0][0]
+    course = Course(
+        runs, [one.send for one in runs], starts, zero, plan.service_pid, plan.database_pid
+    )
+    return await drive(course, seconds=plan.seconds)
+
+
+async def drive(course: Course, *, seconds: float) -> Load:
+    """Keeps the schedule, and waits for the last answers."""
+    for one in course.runs:
+        one.zero = course.zero
     before = time.perf_counter()
-    own_before, service_before = time.process_time(), usage.cpu_seconds(plan.service_pid)
-    slips = await _send(runs, starts)
+    own_before, service_before = time.process_time(), usage.cpu_seconds(course.service_pid)
+    database_before = usage.cpu_seconds(course.database_pid)
+    slips = await _send(course)
     elapsed = time.perf_counter() - before
     own = time.process_time() - own_before
-    service = usage.since(service_before, usage.cpu_seconds(plan.service_pid))
-    for one in runs:
+    service = usage.since(service_before, usage.cpu_seconds(course.service_pid))
+    database = usage.since(database_before, usage.cpu_seconds(course.database_pid))
+    for one in course.runs:
         await one.finish()
     return Load(
-        {one.name: one.outcome(plan.seconds) for one in runs},
+        {one.name: one.outcome(seconds) for one in course.runs},
         round(stats.percentile(sorted(slips), 0.99) * 1e3, 3),
         None if service is None else round(service / elapsed, 3),
         round(own / elapsed, 3),
+        None if database is None else round(database / elapsed, 3),
+        round(max(slips) * 1e3, 3),
     )
 
 
@@ -87,12 +117,10 @@ def schedule(
     )
 
 
-async def _send(runs: Sequence[stream.Run], starts: Sequence[tuple[float, int]]) -> list[float]:
-    """Sends all, each as soon as its time has come; returns how late each was."""
+async def _send(course: Course) -> list[float]:
+    """Starts all, each as soon as its time has come; returns how late each was."""
     loop = asyncio.get_running_loop()
-    zero = loop.time() + _LEAD_SECONDS - starts[0][0]
-    for one in runs:
-        one.zero = zero
+    starts, zero = course.starts, course.zero
     slips: list[float] = []
     all_sent = loop.create_future()
     position = 0
@@ -108,7 +136,7 @@ async def _send(runs: Sequence[stream.Run], starts: Sequence[tuple[float, int]])
             position += 1
             if offset >= 0:
                 slips.append(late)
-            runs[at].send(zero + offset)
+            course.actions[at](zero + offset)
         all_sent.set_result(None)
 
     send_due()

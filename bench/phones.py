@@ -12,8 +12,13 @@ TAIL_BYTES = 64
 # One for all connections: what was read is used up before another reads.
 _space = bytearray(256 * 1024)
 _view = memoryview(_space)
+_RECONNECT_SECONDS = 0.5
 _LENGTH = b"content-length:"
+_RETRY_AFTER = b"retry-after:"
 _WITHOUT_BODY = (204, 304)
+# Answers, not errors: the phone keeps its pings and comes again.
+OVER_ITS_RATE, OVERLOADED = 429, 503
+REFUSALS = (OVER_ITS_RATE, OVERLOADED)
 
 
 class Owner(Protocol):
@@ -31,11 +36,23 @@ class Owner(Protocol):
 class Phone(asyncio.BufferedProtocol):
     """One socket. `due` belongs to the owner: when the request under way was meant to start."""
 
-    __slots__ = ("_head", "_missing", "_owner", "_status", "_tail", "_transport", "due", "number")
+    __slots__ = (
+        "_head",
+        "_missing",
+        "_owner",
+        "_status",
+        "_tail",
+        "_transport",
+        "due",
+        "number",
+        "retry_after_seconds",
+    )
 
     def __init__(self, owner: Owner, number: int) -> None:
         self.number = number
         self.due: float | None = None
+        # What the last answer asked for, if it was a refusal.
+        self.retry_after_seconds = 0.0
         self._owner = owner
         self._transport: asyncio.WriteTransport | None = None
         self._head = b""
@@ -95,9 +112,11 @@ class Phone(asyncio.BufferedProtocol):
         self._head = b""
         head = data[:end].lower()
         self._status = int(head[9:12])
-        at = head.find(_LENGTH)
-        if at >= 0:
-            length = int(head[at + len(_LENGTH) :].partition(b"\r")[0])
+        if self._status in REFUSALS:
+            self.retry_after_seconds = float(_value(head, _RETRY_AFTER) or 0)
+        told = _value(head, _LENGTH)
+        if told is not None:
+            length = int(told)
         elif self._status in _WITHOUT_BODY:
             length = 0
         else:
@@ -107,6 +126,23 @@ class Phone(asyncio.BufferedProtocol):
         self._missing = end + 4 + length - len(data)
         self._tail = data[-TAIL_BYTES:]
         return True
+
+
+def _value(head: bytes, name: bytes) -> bytes | None:
+    at = head.find(name)
+    return None if at < 0 else head[at + len(name) :].partition(b"\r")[0]
+
+
+async def connect_again(phone: Phone, *, host: str, port: int) -> None:
+    """Opens its connection anew, however often that takes."""
+    loop = asyncio.get_running_loop()
+    while True:
+        try:
+            await loop.create_connection(lambda: phone, host, port)
+        except OSError:
+            await asyncio.sleep(_RECONNECT_SECONDS)
+        else:
+            return
 
 
 async def connect(

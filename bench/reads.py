@@ -9,11 +9,9 @@ from typing import NamedTuple
 
 import click
 
-from bench import bodies, generator, ingest, open_loop, seed, service, stream, world
+from bench import bodies, generator, ingest, open_loop, questions, seed, service, stream, world
 from geoingest.access import provision
 
-_FROM_REPLICA = b'"source":"replica"}'
-_FROM_PRIMARY = b'"source":"primary"}'
 _READERS = 64
 _TRACK_LIMIT = 1000
 
@@ -27,18 +25,6 @@ class Plan(NamedTuple):
     rate: float = 100.0
     pings: float = 500.0
     warmup: float = 5.0
-
-
-class Questions:
-    """Prebuilt GET requests, drawn at random."""
-
-    def __init__(self, made: Sequence[bytes]) -> None:
-        self._made = made
-        self._chooser = random.Random(4)
-
-    def request(self, _number: int) -> bytes:
-        """Any of them, whatever the number."""
-        return self._made[self._chooser.randrange(len(self._made))]
 
 
 def run(plan: Plan) -> dict[str, object]:
@@ -70,46 +56,48 @@ def run(plan: Plan) -> dict[str, object]:
 
 
 def _streams(plan: Plan, enrolled: Sequence[provision.Enrolled], port: int) -> list[stream.Stream]:
-    endings = (_FROM_REPLICA, _FROM_PRIMARY)
-    newest = Questions(
-        [_get(f"/v1/students/{one.student_id}/location", one, port) for one in enrolled]
-    )
-    tracks = Questions(_track_questions(plan, enrolled, port))
     phones = bodies.Singles([one.device_token for one in enrolled], port=port)
     return [
-        stream.Stream("location", plan.rate, _READERS, newest, endings),
-        stream.Stream("track", plan.rate, _READERS, tracks, endings),
+        *readers(enrolled, days=seed.school_days(plan.days), port=port, rate=plan.rate),
         stream.Stream("pings", plan.pings, plan.students, phones, (ingest.STORED,)),
     ]
 
 
-def _track_questions(plan: Plan, enrolled: Sequence[provision.Enrolled], port: int) -> list[bytes]:
+def readers(
+    enrolled: Sequence[provision.Enrolled],
+    *,
+    days: Sequence[datetime.datetime],
+    port: int,
+    rate: float,
+) -> list[stream.Stream]:
+    """Two streams of questions: the newest position, and the track of one of the days."""
+    newest = questions.newest(enrolled, port=port)
+    tracks = questions.Questions(_track_questions(days, enrolled, port))
+    return [
+        stream.Stream(name, rate, _READERS, asked, questions.SOURCES)
+        for name, asked in (("location", newest), ("track", tracks))
+    ]
+
+
+def _track_questions(
+    days: Sequence[datetime.datetime], enrolled: Sequence[provision.Enrolled], port: int
+) -> list[bytes]:
     """Three random days of each student."""
     chooser = random.Random(5)
-    days = seed.school_days(plan.days)
-    questions = []
+    asked = []
     for one in enrolled:
         for _ in range(3):
             start = chooser.choice(days).replace(hour=0)
             end = start + datetime.timedelta(days=1)
             window = f"from={start:%Y-%m-%dT%H:%M:%SZ}&to={end:%Y-%m-%dT%H:%M:%SZ}"
             path = f"/v1/students/{one.student_id}/track?{window}&limit={_TRACK_LIMIT}"
-            questions.append(_get(path, one, port))
-    return questions
-
-
-def _get(path: str, one: provision.Enrolled, port: int) -> bytes:
-    return (
-        f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nUser-Agent: guardian/1.0\r\n"
-        f"Accept: application/json\r\nAuthorization: Bearer {one.viewer_token}\r\n\r\n"
-    ).encode()
+            asked.append(questions.get(path, one, port=port))
+    return asked
 
 
 def _result(plan: Plan, load: open_loop.Load, *, seeded: int, rows: int) -> dict[str, object]:
     reads = {name: load.outcomes[name] for name in ("location", "track")}
     pings = load.outcomes["pings"]
-    answered = sum(sum(one.endings.values()) for one in reads.values())
-    from_replica = sum(one.endings.get(_FROM_REPLICA, 0) for one in reads.values())
     rate = open_loop.LEAST_RATE_SHARE
     return {
         **{
@@ -117,7 +105,7 @@ def _result(plan: Plan, load: open_loop.Load, *, seeded: int, rows: int) -> dict
             for name, one in load.outcomes.items()
             for key, value in one.latency.items()
         },
-        "replica_share": round(from_replica / answered, 4) if answered else None,
+        "replica_share": questions.replica_share(reads.values()),
         "errors": sum(one.errors for one in load.outcomes.values()),
         "statuses": {name: one.statuses for name, one in load.outcomes.items()},
         "reads_per_s": {name: one.per_second for name, one in reads.items()},

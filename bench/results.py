@@ -1,79 +1,98 @@
-"""A measurement's numbers, saved with the machine, the commit and the command that made them."""
+"""bench/results.json: each measurement's last numbers, with the machine, the commit and the command that made them."""
 
 from __future__ import annotations
 
 import datetime
+import importlib.metadata
 import os
 import pathlib
 import platform
 import re
 import subprocess
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import orjson
 
 from geoingest.local import memory
 
-FOLDER = pathlib.Path(__file__).parent / "results"
+PATH = pathlib.Path(__file__).parent / "results.json"
 _ROOT = pathlib.Path(__file__).parent.parent
 _PREFIX = "GEOINGEST_"
+_PACKAGES = ("aiohttp", "asyncpg", "msgspec", "orjson", "psycopg", "fastapi", "uvicorn")
+# Told beside the numbers, not among them.
+_ABOUT_THE_RUN = ("valid", "postgresql")
 # Taken before we add to it: what else the machine was doing.
 _LOAD_BEFORE = round(os.getloadavg()[0], 2)
 
 
 class Result(NamedTuple):
-    """One saved file of bench/results."""
+    """One measurement; not `valid` when the numbers are not to be believed."""
 
-    name: str
     command: str
     date: str
     commit: str
-    machine: dict[str, Any]
+    valid: bool
+    host: dict[str, Any]
+    versions: dict[str, str]
     values: dict[str, Any]
 
 
 def command(name: str, plan: tuple[object, ...]) -> str:
     """The command line that measures this again: option names are the plan's field names."""
     fields = plan._asdict()  # type: ignore[attr-defined]  # every plan is a NamedTuple
-    options = (f"--{key.replace('_', '-')} {_plain(value)}" for key, value in fields.items())
+    options = (_option(key, value) for key, value in fields.items())
     settings = (f"{key}={value} " for key, value in sorted(_settings().items()))
-    return f"{''.join(settings)}python -m bench {name} {' '.join(options)}"
+    return f"{''.join(settings)}python -m bench {' '.join((name, *filter(None, options)))}"
 
 
-def save(name: str, plan: tuple[object, ...], values: dict[str, object]) -> Result:
-    """Writes bench/results/NAME.json."""
+def save(key: str, command_line: str, values: Mapping[str, Any]) -> None:
+    """Puts one measurement into the file; the others stay as they are."""
+    host, versions = machine()
+    numbers = {name: value for name, value in values.items() if name not in _ABOUT_THE_RUN}
+    versions["postgresql"] = str(values["postgresql"]).removeprefix("postgres (PostgreSQL) ")
     result = Result(
-        name,
-        command(name, plan),
+        command_line,
         f"{datetime.datetime.now(datetime.UTC):%Y-%m-%d %H:%M UTC}",
         commit(),
-        machine(),
-        values,
+        bool(values["valid"]),
+        host,
+        versions,
+        numbers,
     )
-    FOLDER.mkdir(exist_ok=True)
-    text = orjson.dumps(result._asdict(), option=orjson.OPT_INDENT_2 | orjson.OPT_NON_STR_KEYS)
-    (FOLDER / f"{name}.json").write_bytes(text + b"\n")
-    return result
+    found = {**load(), key: result}
+    text = orjson.dumps(
+        {name: one._asdict() for name, one in found.items()},
+        option=orjson.OPT_INDENT_2 | orjson.OPT_NON_STR_KEYS,
+    )
+    PATH.write_bytes(text + b"\n")
 
 
-def load(name: str) -> Result | None:
-    """The saved result; None when it was never measured here."""
-    path = FOLDER / f"{name}.json"
-    return Result(**orjson.loads(path.read_bytes())) if path.is_file() else None
+def load() -> dict[str, Result]:
+    """All that was ever measured and kept."""
+    if not PATH.is_file():
+        return {}
+    return {key: Result(**one) for key, one in orjson.loads(PATH.read_bytes()).items()}
 
 
-def machine() -> dict[str, Any]:
-    """What the numbers depend on besides the code."""
-    return {
+def machine() -> tuple[dict[str, Any], dict[str, str]]:
+    """What the numbers depend on besides the code: the host, and the versions of what runs on it."""
+    host = {
         "cores": len(os.sched_getaffinity(0))
         if hasattr(os, "sched_getaffinity")
         else os.cpu_count(),
         "cpu": _cpu_model(),
         "memory_gib": round(memory.available() / 2**30, 1),
-        "system": f"{platform.system()} {platform.release()}",
-        "python": platform.python_version(),
+        "kernel": f"{platform.system()} {platform.release()}",
         "load_before": _LOAD_BEFORE,
     }
+    versions = {"python": platform.python_version()}
+    for name in _PACKAGES:
+        try:
+            versions[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return host, versions
 
 
 def commit() -> str:
@@ -106,5 +125,8 @@ def _settings() -> dict[str, str]:
     return {key: value for key, value in os.environ.items() if key.startswith(_PREFIX)}
 
 
-def _plain(value: object) -> str:
-    return f"{value:g}" if isinstance(value, float) else str(value)
+def _option(key: str, value: object) -> str:
+    name = f"--{key.replace('_', '-')}"
+    if isinstance(value, bool):
+        return name if value else ""
+    return f"{name} {value:g}" if isinstance(value, float) else f"{name} {value}"

@@ -1,4 +1,4 @@
-"""The service under test: a process of its own, on free ports, ended with the measurement."""
+"""The service under test, and its jobs: processes of their own, on free ports, ended with the measurement."""
 
 from __future__ import annotations
 
@@ -7,11 +7,12 @@ import os
 import pathlib
 import subprocess
 import sys
+import tempfile
 import time
 import urllib.error
 import urllib.parse
 import urllib.request
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 import click
@@ -21,6 +22,7 @@ from bench import world
 from geoingest.local import child
 
 GEOINGEST = ("geoingest", "serve", child.LEASH)
+JOBS = ("geoingest", "jobs", child.LEASH)
 _ROOT = pathlib.Path(__file__).parent.parent
 _START_SECONDS = 60.0
 _STOP_SECONDS = 20.0
@@ -33,12 +35,44 @@ class Service(NamedTuple):
     host: str
     port: int
     pid: int
+    admin_url: str
 
 
 @contextlib.contextmanager
-def running(on: world.World, *, module: Sequence[str] = GEOINGEST) -> Iterator[Service]:
+def running(
+    on: world.World, *, module: Sequence[str] = GEOINGEST, settings: Mapping[str, str] | None = None
+) -> Iterator[Service]:
     """Starts it, waits until it is ready, and stops it; what it warned of goes to stderr."""
-    log = on.folder / "service.log"
+    process, log = _spawn(on, module, settings or {})
+    try:
+        url, admin_url = _wait_until_ready(process, log)
+        click.echo(f"service {url}, pid {process.pid}, admin {admin_url}", err=True)
+        address = urllib.parse.urlsplit(url)
+        yield Service(str(address.hostname), int(address.port or 0), process.pid, admin_url)
+        if process.poll() is not None:
+            raise click.ClickException(f"the service ended by itself: {_last_line(log)}")
+    finally:
+        _stop(process)
+        _tell_warnings(log)
+
+
+@contextlib.contextmanager
+def jobs(on: world.World) -> Iterator[None]:
+    """`geoingest jobs` beside it."""
+    process, log = _spawn(on, JOBS, {})
+    try:
+        yield
+        if process.poll() is not None:
+            raise click.ClickException(f"the jobs ended by themselves: {_last_line(log)}")
+    finally:
+        _stop(process)
+        _tell_warnings(log)
+
+
+def _spawn(
+    on: world.World, module: Sequence[str], settings: Mapping[str, str]
+) -> tuple[subprocess.Popen[bytes], pathlib.Path]:
+    """The process, and the file it logs to."""
     environment = {
         **os.environ,
         "DATABASE_URL": on.url,
@@ -49,8 +83,9 @@ def running(on: world.World, *, module: Sequence[str] = GEOINGEST) -> Iterator[S
         "GEOINGEST_ADMIN_PORT": "0",
         "GEOINGEST_LOG_FORMAT": "json",
         "GEOINGEST_LOG_LEVEL": "info",
+        **settings,
     }
-    with log.open("wb") as output:
+    with tempfile.NamedTemporaryFile(dir=on.folder, suffix=".log", delete=False) as output:
         process = subprocess.Popen(
             [sys.executable, "-m", *module],
             env=environment,
@@ -62,16 +97,7 @@ def running(on: world.World, *, module: Sequence[str] = GEOINGEST) -> Iterator[S
             # Ctrl-C reaches the whole terminal; the order of stopping is ours.
             start_new_session=True,
         )
-    try:
-        url, admin_url = _wait_until_ready(process, log)
-        click.echo(f"service {url}, pid {process.pid}, admin {admin_url}", err=True)
-        address = urllib.parse.urlsplit(url)
-        yield Service(str(address.hostname), int(address.port or 0), process.pid)
-        if process.poll() is not None:
-            raise click.ClickException(f"the service ended by itself: {_last_line(log)}")
-    finally:
-        _stop(process)
-        _tell_warnings(log)
+    return process, pathlib.Path(output.name)
 
 
 def _wait_until_ready(process: subprocess.Popen[bytes], log: pathlib.Path) -> tuple[str, str]:

@@ -5,26 +5,33 @@ from __future__ import annotations
 import asyncio
 import collections
 import random
+from collections.abc import Coroutine
 from typing import NamedTuple
 
 from bench import bodies, phones, stats
 
 _PATIENCE_SECONDS = 10.0
-_RECONNECT_SECONDS = 0.5
 
 
 class Stream(NamedTuple):
-    """How many per second, over how many sockets, and which endings of an answer are right."""
+    """How many per second, over how many sockets, and which endings of an answer are right.
+
+    `refusals` are statuses that are answers, too, and no errors.
+    """
 
     name: str
     per_second: float
     sockets: int
     requests: bodies.Requests
     endings: tuple[bytes, ...]
+    refusals: tuple[int, ...] = ()
 
 
 class Outcome(NamedTuple):
-    """What became of a stream; right answers by ending, `acknowledged` with those of the warm-up."""
+    """What became of a stream; right answers by ending, `acknowledged` with those of the warm-up.
+
+    `statuses` are of the measured time, and of errors whenever they came.
+    """
 
     latency: dict[str, float | None]
     per_second: float
@@ -52,11 +59,16 @@ class Run:
         self._quiet = asyncio.Event()
         self._closing = False
         self._connects: set[asyncio.Task[None]] = set()
-        self._latencies: list[float] = []
+        self._samples: list[tuple[float, float]] = []
         self._last_answer_at = 0.0
         self._statuses: collections.Counter[int] = collections.Counter()
         self._endings: collections.Counter[bytes] = collections.Counter()
         self._acknowledged = self._errors = self._busy = self._waited = 0
+
+    @property
+    def samples(self) -> list[tuple[float, float]]:
+        """Of each right answer when its request was meant to start, after `zero`, and its latency."""
+        return self._samples
 
     async def connect(self, *, per_second: float) -> None:
         """Opens all sockets; their random order is kept, so that each rests the longest it can."""
@@ -92,6 +104,8 @@ class Run:
             except TimeoutError:
                 self._errors += self._under_way
         self._closing = True
+        for task in self._connects:
+            task.cancel()
         for phone in self._order:
             phone.close()
 
@@ -99,8 +113,8 @@ class Run:
         """The numbers; answers that never came are errors, and errors of the warm-up count too."""
         span = max(seconds, self._last_answer_at - self.zero)
         return Outcome(
-            stats.milliseconds(self._latencies),
-            round(len(self._latencies) / span, 2),
+            stats.milliseconds(latency for _, latency in self._samples),
+            round(len(self._samples) / span, 2),
             self._errors,
             dict(self._statuses),
             dict(self._endings),
@@ -128,19 +142,12 @@ class Run:
             phone.due = None
             self._errors += 1
             self._end_one()
-        task = asyncio.get_running_loop().create_task(self._connect_again(phone))
+        self._start(phones.connect_again(phone, host=self._host, port=self._port))
+
+    def _start(self, connect: Coroutine[None, None, None]) -> None:
+        task = asyncio.get_running_loop().create_task(connect)
         self._connects.add(task)
         task.add_done_callback(self._connects.discard)
-
-    async def _connect_again(self, phone: phones.Phone) -> None:
-        loop = asyncio.get_running_loop()
-        while not self._closing:
-            try:
-                await loop.create_connection(lambda: phone, self._host, self._port)
-            except OSError:
-                await asyncio.sleep(_RECONNECT_SECONDS)
-            else:
-                return
 
     def _end_one(self) -> None:
         self._under_way -= 1
@@ -150,13 +157,15 @@ class Run:
     def _note(self, due: float, now: float, status: int, tail: bytes) -> None:
         ending = next((one for one in self._stream.endings if tail.endswith(one)), None)
         is_counted = due >= self.zero
-        if is_counted:
-            self._statuses[status] += 1
         if status >= 300 or ending is None:
-            self._errors += 1
+            is_error = status not in self._stream.refusals
+            self._errors += is_error
+            # Those of the warm-up, too: an error without its status tells nobody anything.
+            self._statuses[status] += is_counted or is_error
             return
         self._acknowledged += 1
         if is_counted:
-            self._latencies.append(now - due)
+            self._statuses[status] += 1
+            self._samples.append((due - self.zero, now - due))
             self._last_answer_at = now
             self._endings[ending] += 1

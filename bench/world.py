@@ -10,11 +10,21 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 import click
+import psycopg
 
 from geoingest import config, db
 from geoingest.access import provision
 from geoingest.lifecycle import migrations
 from geoingest.local import cluster
+
+_SLOW_FUNCTION = """
+CREATE FUNCTION slow_down() RETURNS trigger LANGUAGE plpgsql AS
+$$BEGIN PERFORM pg_sleep(0.001); RETURN new; END$$
+"""
+_SLOW_TRIGGER = """
+CREATE TRIGGER slow_down BEFORE INSERT ON geolocation_data
+FOR EACH ROW EXECUTE FUNCTION slow_down()
+"""
 
 
 class World(NamedTuple):
@@ -63,6 +73,13 @@ def add_replica(on: World) -> World:
     """The same with a replica, copied from the primary as it is now."""
     on.servers.start_replica(_settings())
     return on._replace(replica_url=on.servers.urls.replica)
+
+
+def slow_down(on: World) -> None:
+    """From now on the primary needs a millisecond more for each row, and no CPU for it."""
+    with psycopg.connect(on.admin_url, autocommit=True) as admin:
+        admin.execute(_SLOW_FUNCTION)
+        admin.execute(_SLOW_TRIGGER)
 
 
 def _settings() -> dict[str, str]:

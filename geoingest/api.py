@@ -41,6 +41,7 @@ _OPERATIONS = (
             401: _UNAUTHENTICATED,
             408: "The body did not arrive in time",
             413: "Too many bytes or pings",
+            429: "This device posts too often: keep the pings, come again after Retry-After seconds",
             503: _AWAY,
         },
         body={

@@ -11,7 +11,7 @@ from aiohttp import web
 
 from geoingest import api, config, connections, db, http, metrics
 from geoingest.access import credentials, viewers
-from geoingest.ingest import batcher, endpoints, lane, writer
+from geoingest.ingest import batcher, endpoints, intake, lane, overload, writer
 from geoingest.operations import health, openapi, runway
 from geoingest.tracking import endpoints as tracking_endpoints
 from geoingest.tracking import replica
@@ -38,12 +38,25 @@ class Service:
         )
         self.runway = runway.Runway(primary)
         self.queue = batcher.Batcher(
-            batcher.Limits(
+            overload.Limits(
                 settings.max_queue_pings,
                 settings.max_queue_bytes,
                 settings.max_queue_age_seconds,
                 settings.max_batch_pings,
+                settings.busy_queue_age_seconds,
             )
+        )
+        self.intake = intake.Intake(
+            self.credentials,
+            self.queue,
+            intake.Terms(
+                settings.detail_days,
+                settings.max_future_seconds,
+                settings.max_body_bytes,
+                settings.max_body_pings,
+                settings.body_timeout_seconds,
+                settings.device_requests_per_second,
+            ),
         )
         self.lanes = [
             writer.Writer(self._connect, timeout_seconds=settings.write_timeout_seconds)
@@ -63,6 +76,15 @@ class Service:
             self.runway.run(),
             *(lane.run(self.queue, one) for one in self.lanes),
         ]
+
+    def checks(self) -> dict[str, health.Check]:
+        """What must be well before pings can be stored."""
+        return {
+            "primary": self.primary_problem,
+            "credentials": self.credentials_problem,
+            "writers": self.writers_problem,
+            "partitions": self.partitions_problem,
+        }
 
     async def credentials_problem(self) -> str | None:
         """A readiness check."""
@@ -119,14 +141,7 @@ async def _cancel(tasks: list[asyncio.Task[None]]) -> None:
 def public(settings: config.Config, service: Service) -> web.Application:
     """What phones and guardians reach."""
     app = web.Application(middlewares=[http.observe], client_max_size=settings.max_body_bytes)
-    terms = endpoints.Terms(
-        settings.detail_days,
-        settings.max_future_seconds,
-        settings.max_body_bytes,
-        settings.max_body_pings,
-        settings.body_timeout_seconds,
-    )
-    app.add_routes(endpoints.routes(endpoints.Endpoints(service.credentials, service.queue, terms)))
+    app.add_routes(endpoints.routes(endpoints.Endpoints(service.intake)))
     reading = tracking_endpoints.Endpoints(
         viewers, service.replica, detail_days=settings.detail_days
     )
@@ -138,18 +153,7 @@ def public(settings: config.Config, service: Service) -> web.Application:
 def admin(service: Service) -> web.Application:
     """What the operator and Prometheus reach."""
     app = web.Application(middlewares=[http.observe])
-    app.add_routes(
-        health.routes(
-            health.Endpoints(
-                {
-                    "primary": service.primary_problem,
-                    "credentials": service.credentials_problem,
-                    "writers": service.writers_problem,
-                    "partitions": service.partitions_problem,
-                }
-            )
-        )
-    )
+    app.add_routes(health.routes(health.Endpoints(service.checks())))
     return app
 
 
@@ -159,6 +163,8 @@ def _watch(settings: config.Config, service: Service, replicas: Sequence[db.Pool
     metrics.watch(metrics.writer_connections, lambda: service.queue.open_lanes)
     metrics.watch(metrics.replica_lag, lambda: service.replica.lag_seconds)
     metrics.watch(metrics.replica_in_use, lambda: service.replica.in_use)
+    loop = asyncio.get_running_loop()
+    metrics.watch(metrics.asyncio_tasks, lambda: len(asyncio.all_tasks(loop)))
     _watch_pools("primary", [service.primary])
     if replicas:
         _watch_pools("replica", replicas)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import datetime
 import os
 import pathlib
@@ -10,7 +11,7 @@ import signal
 import sys
 import threading
 from collections.abc import Callable
-from typing import Any, NoReturn, TypeVar
+from typing import Any, Literal, NoReturn, TypeVar
 
 import click
 import orjson
@@ -19,13 +20,25 @@ import psycopg
 from typing_extensions import override
 
 import geoingest
-from geoingest import config, db, errors, logs, serve, simulation, up
+from geoingest import config, db, errors, logs, metrics, serve, simulation, supervisor, up, worker
 from geoingest.access import provision, roster
 from geoingest.lifecycle import jobs, migrations
 from geoingest.local import child
 
 F = TypeVar("F", bound=Callable[..., Any])
 _FILE = click.Path(path_type=pathlib.Path, exists=True, dir_okay=False)
+
+
+class _WorkerCount(click.IntRange):
+    """A whole number, or auto."""
+
+    name = "N|auto"
+
+    @override
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> Any:  # click's own signature
+        return value if value == "auto" else super().convert(value, param, ctx)
 
 
 class _Group(click.Group):
@@ -122,13 +135,38 @@ def up_command(
 
 
 @main.command("serve", **_example("DATABASE_URL=postgresql://geo@db/geo geoingest serve"))
+@click.option(
+    "--workers",
+    type=_WorkerCount(1),
+    help="Processes that share the port, auto for one per core; default: GEOINGEST_WORKERS.",
+)
+@click.option(
+    worker.SHARE, type=(int, click.Path(path_type=pathlib.Path)), default=None, hidden=True
+)
 @_leash
 @click.pass_obj
-def serve_command(settings: config.Config, on_leash: bool) -> None:
-    """Run the service; SIGTERM answers what was read, then ends."""
+def serve_command(
+    settings: config.Config,
+    workers: int | Literal["auto"] | None,
+    share: tuple[int, pathlib.Path] | None,
+    on_leash: bool,
+) -> None:
+    """Run the service; SIGTERM answers what was read, then ends.
+
+    With several workers SIGHUP replaces them one after the other; nobody is turned away.
+    """
     if on_leash:
         child.follow_parent()
-    asyncio.run(serve.serve(_with_database(settings)))
+    found = _with_database(settings)
+    if workers is not None:
+        found = dataclasses.replace(found, workers=workers)
+    if share is not None:
+        logs.name_worker(metrics.SLOT or "")
+        asyncio.run(serve.serve_share(found, serve.Share(*share)))
+    elif found.worker_count > 1:
+        asyncio.run(supervisor.supervise(found))
+    else:
+        asyncio.run(serve.serve(found))
 
 
 @main.command("jobs", **_example("geoingest jobs --once"))

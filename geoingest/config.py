@@ -43,6 +43,12 @@ class Config:
     data_dir: str = _setting(
         "GEOINGEST_DATA_DIR", "", "embedded databases; default: the user's data folder"
     )
+    workers: int | typing.Literal["auto"] = _setting(
+        "GEOINGEST_WORKERS",
+        1,
+        "processes that share the public port, or auto: one for each core; each has the connections "
+        "and limits below to itself",
+    )
     writers: int = _setting("GEOINGEST_WRITERS", 2, "connections that write batches")
     max_batch_pings: int = _setting(
         "GEOINGEST_MAX_BATCH_PINGS", 5000, "a batch takes no further request beyond this"
@@ -56,10 +62,18 @@ class Config:
     max_queue_age_seconds: float = _setting(
         "GEOINGEST_MAX_QUEUE_AGE_SECONDS", 1.0, "the same limit in seconds the oldest has waited"
     )
+    busy_queue_age_seconds: float = _setting(
+        "GEOINGEST_BUSY_QUEUE_AGE_SECONDS", 0.05, "the same limit while overload lasts"
+    )
     max_body_bytes: int = _setting("GEOINGEST_MAX_BODY_BYTES", 2097152, "one request, decompressed")
     max_body_pings: int = _setting("GEOINGEST_MAX_BODY_PINGS", 5000, "one request")
     body_timeout_seconds: float = _setting(
         "GEOINGEST_BODY_TIMEOUT_SECONDS", 10.0, "from the headers to the last byte of the body"
+    )
+    device_requests_per_second: float = _setting(
+        "GEOINGEST_DEVICE_REQUESTS_PER_SECOND",
+        50.0,
+        "one device's rate; after a silence ten seconds of it at once",
     )
     keepalive_seconds: float = _setting(
         "GEOINGEST_KEEPALIVE_SECONDS", 75.0, "an idle connection is closed after this"
@@ -93,6 +107,15 @@ class Config:
     def folder(self) -> pathlib.Path:
         """Where the embedded databases live."""
         return pathlib.Path(self.data_dir) if self.data_dir else default_folder()
+
+    @property
+    def worker_count(self) -> int:
+        """How many processes serve: as asked for, or one for each core this process may use."""
+        if self.workers != "auto":
+            return self.workers
+        if hasattr(os, "sched_getaffinity"):
+            return len(os.sched_getaffinity(0))
+        return os.cpu_count() or 1
 
     @property
     def is_pooled(self) -> bool:

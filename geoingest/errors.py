@@ -10,7 +10,8 @@ GeoingestError
 │   │   └── NoPositionError             no_position
 │   ├── BodyTimeoutError            408  body_timeout
 │   ├── NotAcceptableError          406  not_acceptable
-│   └── BodyTooLargeError           413  body_too_large
+│   ├── BodyTooLargeError           413  body_too_large
+│   └── TooManyRequestsError        429  too_many_requests: one device over its rate
 ├── ServiceError                503: our turn; the caller keeps its pings and comes again
 │   ├── OverloadedError             overloaded
 │   ├── ShuttingDownError           shutting_down
@@ -104,6 +105,16 @@ class BodyTooLargeError(CallerError):
     """The body holds more bytes or more pings than one request may."""
 
     status, reason, title = 413, "body_too_large", "The body is too large"
+
+
+class TooManyRequestsError(CallerError):
+    """One device posts more often than a device may; others are not affected."""
+
+    status, reason, title = 429, "too_many_requests", "This device posts too often"
+
+    def __init__(self, wait_seconds: float) -> None:
+        super().__init__()
+        self.wait_seconds = wait_seconds
 
 
 class ServiceError(HttpError):

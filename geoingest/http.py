@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import logging
+import math
 import random
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from http import HTTPStatus
 from typing import NamedTuple
 
@@ -28,17 +30,17 @@ _BEARER = "bearer "
 _unauthenticated = metrics.auth_failures.labels("unauthenticated")
 
 
-class _Counters(NamedTuple):
+class Counters(NamedTuple):
     """The two things counted per answer, looked up once per route, method and status."""
 
     answered: Callable[[], None]
     lasted: Callable[[float], None]
 
 
-_counters: dict[tuple[AbstractRoute | None, str, int], _Counters] = {}
+_counters: dict[tuple[AbstractRoute | None, str, int], Counters] = {}
 
 
-class _Traffic:
+class Traffic:
     """Requests being answered now, and whether these are to be the last of their connections."""
 
     def __init__(self) -> None:
@@ -46,92 +48,118 @@ class _Traffic:
         self.is_draining = False
 
 
-_traffic = _Traffic()
+traffic = Traffic()
+
+
+class Problem(NamedTuple):
+    """An RFC 9457 answer: what goes over the wire, and whether the connection ends with it."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+    closes_connection: bool
 
 
 def drain() -> None:
     """From now on every answer tells its sender to connect elsewhere."""
-    _traffic.is_draining = True
+    traffic.is_draining = True
 
 
 @web.middleware
 async def observe(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Turns errors into answers and counts every answer by route."""
     started = time.perf_counter()
-    _traffic.under_way += 1
+    traffic.under_way += 1
     try:
         response = await handler(request)
     except errors.HttpError as exc:
-        response = problem(exc)
+        response = _response(problem(exc))
     except web.HTTPException as exc:
-        response = _problem_of(exc)
+        response = _response_of(exc)
     except Exception:  # the root of a request: the caller gets an answer whatever broke
         log.exception("request failed")
-        response = _problem(500, "internal", "Something broke on our side", "")
+        response = _response(internal_problem())
     finally:
-        _traffic.under_way -= 1
+        traffic.under_way -= 1
     route: AbstractRoute | None = request.match_info.route
     if route is not None and route.resource is None:
         route = None
     method = request.method if route else "other"
-    counters = _counters.get((route, method, response.status))
-    if counters is None:
-        counters = _counters_of(route, method, response.status)
-    counters.answered()
-    counters.lasted(time.perf_counter() - started)
-    if _traffic.is_draining:
+    counted = _counters.get((route, method, response.status))
+    if counted is None:
+        resource = route.resource if route else None
+        name = resource.canonical if resource else "unmatched"
+        counted = counters(method, name, response.status)
+        _counters[route, method, response.status] = counted
+    counted.answered()
+    counted.lasted(time.perf_counter() - started)
+    if traffic.is_draining:
         response.force_close()
     return response
 
 
-def _counters_of(route: AbstractRoute | None, method: str, status: int) -> _Counters:
-    resource = route.resource if route else None
-    name = resource.canonical if resource else "unmatched"
-    counters = _Counters(
-        metrics.http_requests.labels(method, name, str(status)).inc,
-        metrics.http_request_duration.labels(method, name).observe,
+@functools.cache
+def counters(method: str, route: str, status: int) -> Counters:
+    """What counts the answers of one route, method and status: closed sets, all three."""
+    return Counters(
+        metrics.http_requests.labels(method, route, str(status)).inc,
+        metrics.http_request_duration.labels(method, route).observe,
     )
-    _counters[route, method, status] = counters
-    return counters
 
 
-metrics.watch(metrics.http_requests_in_flight, lambda: _traffic.under_way)
+metrics.watch(metrics.http_requests_in_flight, lambda: traffic.under_way)
 
 
-def problem(exc: errors.HttpError) -> web.Response:
-    """The RFC 9457 answer of an error, with what the caller needs to come again."""
-    response = _problem(exc.status, exc.reason, exc.title, exc.detail)
-    if exc.closes_connection:
-        response.force_close()
+def problem(exc: errors.HttpError) -> Problem:
+    """The answer of an error, with what the caller needs to come again."""
+    headers: dict[str, str] = {}
     if isinstance(exc, errors.ServiceError):
         seconds = random.randint(1, RETRY_SPREAD_SECONDS)  # noqa: S311  # no secret
-        response.headers[hdrs.RETRY_AFTER] = str(seconds)
+        headers[hdrs.RETRY_AFTER] = str(seconds)
+    elif isinstance(exc, errors.TooManyRequestsError):
+        headers[hdrs.RETRY_AFTER] = str(math.ceil(exc.wait_seconds))
     elif isinstance(exc, errors.UnauthenticatedError):
-        response.headers[hdrs.WWW_AUTHENTICATE] = "Bearer"
+        headers[hdrs.WWW_AUTHENTICATE] = "Bearer"
         _unauthenticated.inc()
+    body = _body(exc.status, exc.reason, exc.title, exc.detail)
+    return Problem(exc.status, headers, body, exc.closes_connection)
+
+
+def internal_problem() -> Problem:
+    """500: a bug of ours."""
+    return Problem(500, {}, _body(500, "internal", "Something broke on our side", ""), False)
+
+
+def _response(made: Problem) -> web.Response:
+    response = web.Response(
+        status=made.status, body=made.body, headers=made.headers, content_type=PROBLEM
+    )
+    if made.closes_connection:
+        response.force_close()
     return response
 
 
-def _problem_of(exc: web.HTTPException) -> web.Response:
+def _response_of(exc: web.HTTPException) -> web.Response:
     if isinstance(exc, web.HTTPRequestEntityTooLarge):
-        return problem(errors.BodyTooLargeError())
+        return _response(problem(errors.BodyTooLargeError()))
     phrase = HTTPStatus(exc.status).phrase
-    response = _problem(exc.status, phrase.lower().replace(" ", "_"), phrase, "")
+    headers: dict[str, str] = {}
     if isinstance(exc, web.HTTPMethodNotAllowed):
-        response.headers[hdrs.ALLOW] = exc.headers[hdrs.ALLOW]
-    return response
+        headers[hdrs.ALLOW] = exc.headers[hdrs.ALLOW]
+    body = _body(exc.status, phrase.lower().replace(" ", "_"), phrase, "")
+    return _response(Problem(exc.status, headers, body, False))
 
 
-def _problem(status: int, reason: str, title: str, detail: str) -> web.Response:
+def _body(status: int, reason: str, title: str, detail: str) -> bytes:
     members = {"type": "about:blank", "title": title, "status": status, "reason": reason}
     if detail:
         members["detail"] = detail
-    return web.Response(status=status, body=orjson.dumps(members), content_type=PROBLEM)
+    return orjson.dumps(members)
 
 
-def bearer_digest(request: web.Request) -> bytes:
+def bearer_digest(headers: Mapping[str, str]) -> bytes:
     """SHA-256 of the caller's bearer token; UnauthenticatedError without one."""
-    header = request.headers.get(hdrs.AUTHORIZATION)
+    header = headers.get(hdrs.AUTHORIZATION)
     if header is None or header[: len(_BEARER)].lower() != _BEARER:
         raise errors.UnauthenticatedError
     return hashlib.sha256(header[len(_BEARER) :].strip().encode()).digest()

@@ -49,6 +49,18 @@ def configure(log_format: str, level: str) -> None:
     logging.getLogger("yoyo").setLevel(logging.WARNING)
 
 
+def name_worker(slot: str) -> None:
+    """Tells the workers of one service apart: every line of this process says which it is."""
+    make = logging.getLogRecordFactory()
+
+    def with_worker(*args: object, **kwargs: object) -> logging.LogRecord:
+        record = make(*args, **kwargs)
+        record.worker = slot
+        return record
+
+    logging.setLogRecordFactory(with_worker)
+
+
 def _instant(record: logging.LogRecord) -> datetime.datetime:
     return datetime.datetime.fromtimestamp(record.created, datetime.UTC)
 

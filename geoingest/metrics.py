@@ -1,14 +1,27 @@
-"""Every metric of the service: names, labels and buckets are the catalogue."""
+"""Every metric of the service: names, labels and buckets are the catalogue.
+
+One process counts in memory. A worker counts in files that its supervisor adds up; how the gauges of
+several are one is their `multiprocess_mode`.
+"""
 
 from __future__ import annotations
 
+import os
 import platform
 import time
 from collections.abc import Callable
 
-from prometheus_client import REGISTRY, Counter, Gauge, Histogram
+from prometheus_client import REGISTRY, Counter, Gauge, Histogram, values
 
 import geoingest
+
+# Set by the supervisor of a worker, beside the client's own variable for the folder of the files.
+SLOT_VARIABLE = "_GEOINGEST_SLOT"
+FOLDER_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
+SLOT = os.environ.get(SLOT_VARIABLE) if FOLDER_VARIABLE in os.environ else None
+if SLOT is not None:
+    # By slot, not by pid: whoever follows a dead worker counts on in its files, which stay few.
+    values.ValueClass = values.MultiProcessValue(lambda: SLOT)  # type: ignore[no-untyped-call]  # not typed
 
 # One edge exactly on each promise (0.05 s), so that the share below it needs no interpolation.
 _PERSON = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
@@ -23,7 +36,11 @@ http_request_duration = Histogram(
     ["method", "route"],
     buckets=_PERSON,
 )
-http_requests_in_flight = Gauge("geoingest_http_requests_in_flight", "Requests being answered now.")
+http_requests_in_flight = Gauge(
+    "geoingest_http_requests_in_flight",
+    "Requests being answered now.",
+    multiprocess_mode="livesum",
+)
 auth_failures = Counter("geoingest_auth_failures", "Callers turned away.", ["reason"])
 
 pings_received = Counter("geoingest_pings_received", "Pings decoded from an authenticated request.")
@@ -44,8 +61,14 @@ ping_age = Histogram(
     "Received minus device clock, observed per batch for its oldest ping.",
     buckets=_AGE,
 )
-queue_pings = Gauge("geoingest_queue_pings", "Pings in memory, not yet committed.")
-queue_limit_pings = Gauge("geoingest_queue_limit_pings", "The configured limit of the queue.")
+queue_pings = Gauge(
+    "geoingest_queue_pings", "Pings in memory, not yet committed.", multiprocess_mode="livesum"
+)
+queue_limit_pings = Gauge(
+    "geoingest_queue_limit_pings",
+    "The configured limit of the queue.",
+    multiprocess_mode="livesum",
+)
 queue_wait = Histogram(
     "geoingest_queue_wait_seconds",
     "From the oldest request of a batch until its write begins.",
@@ -65,20 +88,37 @@ copy_duration = Histogram(
 )
 copy_failures = Counter("geoingest_copy_failures", "Batches that did not commit.", ["reason"])
 copy_last_success = Gauge(
-    "geoingest_copy_last_success_timestamp_seconds", "When a batch last committed."
+    "geoingest_copy_last_success_timestamp_seconds",
+    "When a batch last committed.",
+    multiprocess_mode="max",
 )
 
-pool_connections = Gauge("geoingest_pool_connections", "Read connections.", ["server", "state"])
-pool_limit_connections = Gauge(
-    "geoingest_pool_limit_connections", "The most read connections.", ["server"]
+pool_connections = Gauge(
+    "geoingest_pool_connections",
+    "Read connections.",
+    ["server", "state"],
+    multiprocess_mode="livesum",
 )
-writer_connections = Gauge("geoingest_writer_connections", "Writers connected to the primary.")
+pool_limit_connections = Gauge(
+    "geoingest_pool_limit_connections",
+    "The most read connections.",
+    ["server"],
+    multiprocess_mode="livesum",
+)
+writer_connections = Gauge(
+    "geoingest_writer_connections",
+    "Writers connected to the primary.",
+    multiprocess_mode="livesum",
+)
 replica_lag = Gauge(
     "geoingest_replica_lag_seconds",
     "Age of the oldest position of the primary that the replica has not replayed.",
+    multiprocess_mode="livemax",
 )
 replica_in_use = Gauge(
-    "geoingest_replica_in_use", "1 while reads go to the replica, 0 while the primary answers."
+    "geoingest_replica_in_use",
+    "1 while reads go to the replica, 0 while the primary answers.",
+    multiprocess_mode="livemin",
 )
 reads = Counter("geoingest_reads", "Read queries answered.", ["source"])
 track_query_duration = Histogram(
@@ -87,19 +127,46 @@ track_query_duration = Histogram(
 track_points = Histogram("geoingest_track_points", "Points returned by one track.", buckets=_COUNT)
 
 job_runs = Counter("geoingest_job_runs", "Runs of the periodic jobs.", ["job", "outcome"])
-job_duration = Gauge("geoingest_job_duration_seconds", "Length of the last run.", ["job"])
-job_last_success = Gauge(
-    "geoingest_job_last_success_timestamp_seconds", "When a run last succeeded.", ["job"]
+job_duration = Gauge(
+    "geoingest_job_duration_seconds",
+    "Length of the last run.",
+    ["job"],
+    multiprocess_mode="mostrecent",
 )
-partitions_ahead = Gauge("geoingest_partitions_ahead", "Months that exist after the current one.")
+job_last_success = Gauge(
+    "geoingest_job_last_success_timestamp_seconds",
+    "When a run last succeeded.",
+    ["job"],
+    multiprocess_mode="max",
+)
+partitions_ahead = Gauge(
+    "geoingest_partitions_ahead",
+    "Months that exist after the current one.",
+    # All look at the same database: who has not looked yet does not say that there are none.
+    multiprocess_mode="livemostrecent",
+)
 
-build_info = Gauge("geoingest_build_info", "Always 1.", ["version", "python"])
+build_info = Gauge(
+    "geoingest_build_info", "Always 1.", ["version", "python"], multiprocess_mode="livemax"
+)
+asyncio_tasks = Gauge(
+    "geoingest_asyncio_tasks", "Asyncio tasks alive.", multiprocess_mode="livesum"
+)
 build_info.labels(geoingest.__version__, platform.python_version()).set(1)
+
+_watched: dict[Gauge, Callable[[], float]] = {}
 
 
 def watch(gauge: Gauge, read: Callable[[], float]) -> None:
     """Lets a gauge read its value at each scrape instead of being set on each change."""
     gauge.set_function(read)
+    _watched[gauge] = read
+
+
+def sample() -> None:
+    """Writes what is watched where other processes see it: nobody scrapes a worker."""
+    for gauge, read in _watched.items():
+        gauge.set(read())
 
 
 def now() -> float:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Container, Iterable
+from collections.abc import Container
 from typing import Annotated, Literal, NamedTuple, TypeAlias, get_args
 
 import msgspec
@@ -73,7 +73,7 @@ OPTIONAL_FIELDS = {
 
 
 class Ping(NamedTuple):
-    """One checked row of geolocation_data, in the order of its columns.
+    """One row of geolocation_data to be read, in the order of its columns; rows.py has the bytes.
 
     Instants are microseconds since EPOCH; the first three members are the key.
     """
@@ -91,9 +91,6 @@ class Ping(NamedTuple):
     received_us: int
 
 
-Key: TypeAlias = tuple[int, int, int]
-
-
 class Sender(NamedTuple):
     """Who posts: a student's own device, or (student_id None) a gateway that names students."""
 
@@ -109,53 +106,6 @@ class Admission(NamedTuple):
     received_us: int
     oldest_us: int
     newest_us: int
-
-
-def admit(bodies: Iterable[PingBody], terms: Admission) -> list[Ping | Reason]:
-    """Decides on each decoded ping: the row to store, or why never."""
-    (device_id, own_student), students, received_us, oldest_us, newest_us = terms
-    admitted: list[Ping | Reason] = []
-    append = admitted.append
-    for body in bodies:
-        # One loop without calls: this and the encoder are what a ping costs.
-        timestamp = body.timestamp
-        if isinstance(timestamp, datetime.datetime):
-            timestamp_us = (timestamp - EPOCH) // _MICROSECOND
-        else:
-            timestamp_us = number_us(timestamp)
-        if timestamp_us < oldest_us:
-            append("too_old")
-            continue
-        if timestamp_us > newest_us:
-            append("in_future")
-            continue
-        named, battery = body.student_id, body.battery
-        student_id = own_student if named is None else named
-        # Only a gateway, which has no student of its own, may name one.
-        if student_id is None or (
-            student_id != own_student and (own_student is not None or student_id not in students)
-        ):
-            append("unknown_student")
-            continue
-        append(
-            _new_tuple(
-                Ping,
-                (
-                    student_id,
-                    timestamp_us,
-                    device_id,
-                    body.latitude,
-                    body.longitude,
-                    body.accuracy,
-                    body.altitude,
-                    body.speed,
-                    body.course,
-                    None if battery is None else round(battery),
-                    received_us,
-                ),
-            )
-        )
-    return admitted
 
 
 def number_us(timestamp: float) -> int:
@@ -177,5 +127,3 @@ def instant(timestamp_us: int) -> datetime.datetime:
 
 
 _MICROSECOND = datetime.timedelta(microseconds=1)
-# What NamedTuple's own constructor calls, without the Python function around it.
-_new_tuple = tuple.__new__

@@ -8,6 +8,7 @@ import datetime
 import os
 import pathlib
 import signal
+import sys
 import tempfile
 from collections.abc import Iterator, Mapping
 
@@ -16,6 +17,8 @@ from geoingest.access import provision
 from geoingest.lifecycle import migrations
 from geoingest.local import cluster, server
 from tests import conftest, trees
+
+_SHOWN_LETTERS = 4000
 
 
 @contextlib.contextmanager
@@ -47,6 +50,9 @@ def running(path: pathlib.Path, settings: Mapping[str, str]) -> Iterator[cluster
         yield made
     finally:
         made.stop()
+        # Shown with a test that failed.
+        with contextlib.suppress(OSError):
+            sys.stderr.write(made.primary.log_path.read_text()[-_SHOWN_LETTERS:])
 
 
 def servers(path: pathlib.Path) -> cluster.Cluster:

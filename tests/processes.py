@@ -95,8 +95,13 @@ class Service(Process):
         self.port, admin_port = free_ports(2)
         self.url = f"http://127.0.0.1:{self.port}"
         self.admin_url = f"http://127.0.0.1:{admin_port}"
-        ports = {"GEOINGEST_PORT": str(self.port), "GEOINGEST_ADMIN_PORT": str(admin_port)}
-        super().__init__("serve", environment={**environment, **ports}, module=module)
+        ours = {
+            "GEOINGEST_PORT": str(self.port),
+            "GEOINGEST_ADMIN_PORT": str(admin_port),
+            # A few phones make the load of many.
+            "GEOINGEST_DEVICE_REQUESTS_PER_SECOND": "100000",
+        }
+        super().__init__("serve", environment={**ours, **environment}, module=module)
 
     def terminate(self) -> None:
         """SIGTERM: drain, please."""

@@ -74,7 +74,7 @@ class Sender:
         closes = got.headers.get("Connection", "").lower() == "close"
         answer = told.Answer(got.status, sent_at, time.monotonic(), closes)
         self._log.answered(keys, answer, orjson.loads(text))
-        if answer.status < 500:
+        if answer.is_final:
             self._kept = []
         return answer
 

@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import pathlib
 
 import pytest
 
 from geoingest import config, errors
+
+
+def test_workers_are_counted() -> None:
+    """A number is itself; auto is one for each core, however many this process may use."""
+    assert config.Config().worker_count == 1
+    assert config.Config(workers=3).worker_count == 3
+    assert 1 <= config.Config(workers="auto").worker_count <= (os.cpu_count() or 1)
 
 
 def test_an_empty_environment_gives_the_defaults() -> None:
@@ -25,6 +33,8 @@ def test_an_empty_environment_gives_the_defaults() -> None:
         ("GEOINGEST_MAX_LAG_SECONDS", "0.25", "max_lag_seconds", 0.25),
         ("GEOINGEST_MAX_LAG_SECONDS", "2", "max_lag_seconds", 2.0),
         ("GEOINGEST_LOG_FORMAT", "json", "log_format", "json"),
+        ("GEOINGEST_WORKERS", "4", "workers", 4),
+        ("GEOINGEST_WORKERS", "auto", "workers", "auto"),
         ("GEOINGEST_POOLER", "transaction", "pooler", "transaction"),
     ],
 )
@@ -45,6 +55,8 @@ def test_each_type_is_read_from_text(name: str, text: str, field: str, value: ob
         ("GEOINGEST_PORT", "65536"),
         ("GEOINGEST_ADMIN_PORT", "100000"),
         ("GEOINGEST_WRITERS", "0"),
+        ("GEOINGEST_WORKERS", "0"),
+        ("GEOINGEST_WORKERS", "many"),
         ("GEOINGEST_DETAIL_DAYS", "-90"),
         ("GEOINGEST_MAX_LAG_SECONDS", "0"),
         ("GEOINGEST_MAX_LAG_SECONDS", "soon"),

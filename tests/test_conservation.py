@@ -19,10 +19,12 @@ from prometheus_client import Counter
 from typing_extensions import override
 
 from geoingest import errors, metrics, ping
-from geoingest.ingest import batcher, decode, submission
+from geoingest.ingest import batcher, decode, overload, rows, submission
 from tests import test_ping
 
-_LIMITS = batcher.Limits(queue_pings=14, queue_bytes=80, queue_age_seconds=9.0, batch_pings=6)
+_LIMITS = overload.Limits(
+    queue_pings=14, queue_bytes=80, queue_age_seconds=9.0, batch_pings=6, busy_age_seconds=4.0
+)
 _REASONS: list[ping.Reason] = ["malformed", "too_old"]
 _MOST_LANES = 2
 # Enough turns of the loop for everything that can happen now to have happened.
@@ -33,7 +35,7 @@ class Table:
     """The writer's far side: rows by key, and for each write the end that the machine chose."""
 
     def __init__(self) -> None:
-        self.rows: set[ping.Key] = set()
+        self.rows: set[rows.Key] = set()
         self.writing = 0
         self.ends: asyncio.Queue[str] = asyncio.Queue()
 
@@ -45,7 +47,7 @@ class Table:
             self.writing -= 1
         if end == "failed":
             raise errors.WriteFailedError
-        keys = [row[:3] for one in batch for row in one.decoded.pings]
+        keys = [row[rows.KEY] for one in batch for row in one.decoded.pings]
         unstorable = frozenset(keys[:1] if end == "unstorable" else ()) - self.rows
         new = set(keys) - self.rows - unstorable
         self.rows |= new
@@ -86,13 +88,16 @@ class Conservation(RuleBasedStateMachine):
         rejected=st.lists(st.sampled_from(_REASONS), max_size=2),
     )
     def post(self, numbers: list[int], rejected: list[ping.Reason]) -> None:
-        rows = [test_ping.row(number) for number in numbers]
+        taken = [test_ping.encoded(number) for number in numbers]
         rejects = [decode.Rejected(0, reason, b"", 7, 0) for reason in rejected]
-        decoded = decode.Decoded(len(rows) + len(rejects), rows, rejects)
+        decoded = decode.Decoded(len(taken) + len(rejects), taken, rejects)
 
         def submit() -> None:
             with contextlib.suppress(errors.OverloadedError, errors.DatabaseUnavailableError):
-                self.posted.append((decoded, self.queue.submit(decoded, 7 * decoded.received)))
+                self.queue.check(decoded.received, 7 * decoded.received)
+                future = asyncio.get_running_loop().create_future()
+                self.queue.submit(decoded, 7 * decoded.received, future)
+                self.posted.append((decoded, future))
 
         self._step(submit)
 
@@ -127,7 +132,7 @@ class Conservation(RuleBasedStateMachine):
                 continue
             stored, duplicate, unstorable = future.result()
             bad = set(unstorable)
-            acked = [row[:3] for at, row in enumerate(decoded.pings) if at not in bad]
+            acked = [row[rows.KEY] for at, row in enumerate(decoded.pings) if at not in bad]
             assert stored + duplicate == len(acked)
             assert self.table.rows.issuperset(acked)
 

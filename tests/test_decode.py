@@ -11,7 +11,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from geoingest import errors, ping
-from geoingest.ingest import decode
+from geoingest.ingest import decode, rows
 from tests import test_ping
 
 _AT = 37  # where the odd one stands among 99 good pings
@@ -88,8 +88,8 @@ def test_an_object_is_one_ping() -> None:
     decoded = _decode(_good(speed=1.5))
 
     assert decoded.received == 1
-    assert [one[:4] for one in decoded.pings] == [(1, test_ping.NOW_US, 7, 52.5)]
-    assert decoded.pings[0].speed == 1.5
+    assert [one[:4] for one in _pings(decoded)] == [(1, test_ping.NOW_US, 7, 52.5)]
+    assert _pings(decoded)[0].speed == 1.5
 
 
 @_LINES
@@ -97,7 +97,7 @@ def test_many_pings_keep_their_order(lines: bool) -> None:
     """An array and NDJSON give the pings in the order they were sent."""
     decoded = _decode(_body([_good(latitude=number) for number in range(90)], lines), lines)
 
-    assert [one.latitude for one in decoded.pings] == list(range(90))
+    assert [one.latitude for one in _pings(decoded)] == list(range(90))
 
 
 def test_lines_may_be_blank_and_end_as_on_windows() -> None:
@@ -125,7 +125,7 @@ def test_a_line_that_is_no_json_is_one_rejected_ping() -> None:
 )
 def test_timestamps_of_every_kind(timestamp: float | str) -> None:
     """RFC 3339, seconds and milliseconds, whole or with a fraction, mean the same moment."""
-    (row,) = _decode(_good(timestamp=timestamp)).pings
+    (row,) = _pings(_decode(_good(timestamp=timestamp)))
 
     tolerance_us = 1_000_000 if isinstance(timestamp, int) else 1
     assert abs(row.timestamp_us - test_ping.NOW_US) <= tolerance_us
@@ -167,7 +167,7 @@ def test_a_gateway_must_name_a_student_that_exists(named: dict[str, object]) -> 
 
     decoded = _decode(_body([good, _good(**named), good]), sender=test_ping.GATEWAY)
 
-    assert [(one.student_id, one.device_id) for one in decoded.pings] == [(2, 8), (2, 8)]
+    assert [(one.student_id, one.device_id) for one in _pings(decoded)] == [(2, 8), (2, 8)]
     assert [one[:2] for one in decoded.rejected] == [(1, "unknown_student")]
 
 
@@ -182,7 +182,7 @@ def test_nonsense_about_a_battery_does_not_cost_the_position(
 
     assert (len(decoded.pings), list(decoded.rejected)) == (100, [])
     assert list(decoded.ignored) == [(_AT, field)]
-    assert getattr(decoded.pings[_AT], field) is None
+    assert getattr(_pings(decoded)[_AT], field) is None
 
 
 @_LINES
@@ -240,6 +240,18 @@ def test_what_is_no_json_at_all_is_malformed(body: str, lines: bool) -> None:
         _decode(body, lines)
 
 
+@given(st.lists(test_ping.bodies, min_size=1, max_size=5), st.booleans())
+def test_the_estimate_is_right_for_what_phones_send(
+    bodies: list[dict[str, Any]], lines: bool
+) -> None:
+    """The count without decoding is the number of pings, of one alone too; never less than one."""
+    items = [json.dumps(one) for one in bodies]
+
+    assert decode.estimate(_body(items, lines).encode(), lines=lines) == len(bodies)
+    assert decode.estimate(items[0].encode(), lines=False) == 1
+    assert decode.estimate(b"", lines=lines) == 1
+
+
 @pytest.mark.parametrize(("body", "lines"), [("[]", False), ("", True), ("\n \r\n", True)])
 def test_no_pings_are_no_error(body: str, lines: bool) -> None:
     """A phone with nothing to say is told that nothing was received."""
@@ -268,9 +280,8 @@ def test_good_pings_are_taken_whatever_stands_beside_them(items: list[Any], line
     decoded = _decode(body, lines)
 
     assert decoded.received == len(items) + 2 == len(decoded.pings) + len(decoded.rejected)
-    assert [one.timestamp_us for one in (decoded.pings[0], decoded.pings[-1])] == (
-        [test_ping.NOW_US] * 2
-    )
+    taken = _pings(decoded)
+    assert [one.timestamp_us for one in (taken[0], taken[-1])] == [test_ping.NOW_US] * 2
     assert not {0, len(items) + 1} & {one.position for one in decoded.rejected}
 
 
@@ -279,6 +290,10 @@ def _decode(
 ) -> decode.Decoded:
     terms = test_ping.terms(sender)
     return decode.decode(body.encode(), lines=lines, terms=terms, max_pings=max_pings)
+
+
+def _pings(decoded: decode.Decoded) -> list[ping.Ping]:
+    return list(map(rows.decode, decoded.pings))
 
 
 def _body(items: list[str], lines: bool = False) -> str:

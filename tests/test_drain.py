@@ -1,4 +1,7 @@
-"""SIGTERM: what was read is answered, nobody new is let in, and the process ends in time."""
+"""SIGTERM: what was read is answered, nobody new is let in, and the process ends in time.
+
+One process or two workers: all of it holds for both.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,7 @@ from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 
 import aiohttp
 import psycopg
+import pytest
 
 from geoingest.access import provision
 from tests import conftest, processes, senders
@@ -17,6 +21,8 @@ from tests.oracle import judge, told
 
 # The promise.
 EXIT_SECONDS = 10.0
+
+pytestmark = pytest.mark.parametrize("workers", ["1", "2"])
 
 
 @contextlib.contextmanager
@@ -47,12 +53,12 @@ def _listens(port: int) -> bool:
 
 
 async def test_what_was_read_is_answered_after_the_commit(
-    database: conftest.Database, school: list[provision.Enrolled]
+    database: conftest.Database, school: list[provision.Enrolled], workers: str
 ) -> None:
     """Requests that wait for the database at SIGTERM get their 200; a new caller finds no socket."""
     log = told.Log()
 
-    async with processes.serving(database) as service:
+    async with processes.serving(database, GEOINGEST_WORKERS=workers) as service:
         with _locked(database) as unlock:
             async with _waiting(service, school, log):
                 service.terminate()
@@ -67,13 +73,13 @@ async def test_what_was_read_is_answered_after_the_commit(
 
 
 async def test_a_hanging_database_does_not_hold_the_exit(
-    database: conftest.Database, school: list[provision.Enrolled]
+    database: conftest.Database, school: list[provision.Enrolled], workers: str
 ) -> None:
     """With no commit in sight, all that was read gets 503, a half-sent body nothing, and it ends."""
     log = told.Log()
     half = b"POST /v1/pings HTTP/1.1\r\nHost: x\r\nContent-Length: 99\r\nAuthorization: Bearer %s\r\n\r\n["
 
-    async with processes.serving(database) as service:
+    async with processes.serving(database, GEOINGEST_WORKERS=workers) as service:
         reader, writer = await asyncio.open_connection("127.0.0.1", service.port)
         writer.write(half % school[0].device_token.encode())
         with _locked(database):
@@ -91,12 +97,12 @@ async def test_a_hanging_database_does_not_hold_the_exit(
 
 
 async def test_under_load_every_request_gets_an_answer(
-    database: conftest.Database, school: list[provision.Enrolled]
+    database: conftest.Database, school: list[provision.Enrolled], workers: str
 ) -> None:
     """Phones that post without a pause are told to close; none finds its request cut off."""
     log = told.Log()
 
-    async with processes.serving(database) as service:
+    async with processes.serving(database, GEOINGEST_WORKERS=workers) as service:
         async with asyncio.TaskGroup() as group:
             for student in school:
                 group.create_task(_post_until_closed(service.url, senders.Sender(student, log)))

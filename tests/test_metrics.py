@@ -10,7 +10,7 @@ from prometheus_client import parser
 from prometheus_client.metrics import MetricWrapperBase
 from prometheus_client.metrics_core import Metric
 
-from geoingest import errors, metrics, ping
+from geoingest import config, errors, metrics, ping
 from geoingest.access import provision
 from geoingest.lifecycle import jobs
 from tests import conftest
@@ -47,7 +47,7 @@ CLOSED: dict[tuple[str, str], set[str]] = {
 METHODS = {"GET", "HEAD", "POST", "other"}
 
 
-class _Scrape(NamedTuple):
+class Scrape(NamedTuple):
     """One reading of /metrics."""
 
     families: dict[str, Metric]
@@ -69,13 +69,17 @@ class _Scrape(NamedTuple):
         }
 
 
-async def _scrape(running: conftest.Running) -> _Scrape:
-    async with running.admin.get("/metrics") as answer:
-        assert answer.status == 200
-        text = await answer.text()
+def parse(text: str) -> Scrape:
+    """A reading from what /metrics says."""
     families = parser.text_string_to_metric_families(text)
     # When a counter was made is the client library's own addition.
-    return _Scrape({one.name: one for one in families if not one.name.endswith("_created")})
+    return Scrape({one.name: one for one in families if not one.name.endswith("_created")})
+
+
+async def _scrape(running: conftest.Running) -> Scrape:
+    async with running.admin.get("/metrics") as answer:
+        assert answer.status == 200
+        return parse(await answer.text())
 
 
 async def _post(running: conftest.Running, token: str, body: object) -> int:
@@ -100,8 +104,11 @@ def _pings(count: int, *, minutes: int = 1, **changes: object) -> list[dict[str,
 
 async def test_every_name_of_the_catalogue_is_there(running: conftest.Running) -> None:
     """Each with its words; the process's own beside them; and nothing of ours that is not in it."""
-    scrape = await _scrape(running)
+    check_names(await _scrape(running))
 
+
+def check_names(scrape: Scrape) -> None:
+    """The families of the catalogue, and no other of ours."""
     ours = {name: one for name, one in scrape.families.items() if name.startswith("geoingest_")}
     assert set(ours) == {one._name for one in CATALOGUE}
     assert len(ours) >= 30
@@ -117,8 +124,11 @@ async def test_zero_is_visible_and_limits_are_told(
     """Every reason has its sample before it first happens; what can fill up comes with its limit."""
     await conftest.until(lambda: running.service.queue.open_lanes == database.settings().writers)
 
-    scrape = await _scrape(running)
+    check_zeros(await _scrape(running), database.settings(), workers=1)
 
+
+def check_zeros(scrape: Scrape, settings: config.Config, *, workers: int) -> None:
+    """Samples for what has not happened, and the limits of all workers."""
     labels = scrape.labels()
     for family in (
         "geoingest_pings_rejected",
@@ -126,9 +136,8 @@ async def test_zero_is_visible_and_limits_are_told(
         "geoingest_copy_failures",
     ):
         assert {value for name, _, value in labels if name == family} == CLOSED[family, "reason"]
-    limit = database.settings().max_queue_pings
-    assert scrape.value("geoingest_queue_limit_pings") == limit
-    assert scrape.value("geoingest_writer_connections") == database.settings().writers
+    assert scrape.value("geoingest_queue_limit_pings") == workers * settings.max_queue_pings
+    assert scrape.value("geoingest_writer_connections") == workers * settings.writers
     assert scrape.value("geoingest_pool_limit_connections") > 0
     edges = {
         sample.labels["le"]
@@ -164,8 +173,11 @@ async def test_labels_stay_in_closed_sets_whatever_is_asked(
         if route.resource is not None
     }
 
-    labels = (await _scrape(running)).labels()
+    check_labels(await _scrape(running), paths)
 
+
+def check_labels(scrape: Scrape, paths: set[str]) -> None:
+    """No label, and no value of one, but those of the closed sets."""
     allowed = {
         **CLOSED,
         ("geoingest_build_info", "version"): None,
@@ -175,7 +187,7 @@ async def test_labels_stay_in_closed_sets_whatever_is_asked(
         allowed[name, "method"] = METHODS
         allowed[name, "route"] = paths | {"unmatched"}
         allowed[name, "code"] = {str(code) for code in range(200, 600)}
-    for name, label, value in labels:
+    for name, label, value in scrape.labels():
         values = allowed[name, label]
         assert values is None or value in values, (name, label, value)
 

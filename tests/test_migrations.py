@@ -178,7 +178,7 @@ def test_timeouts_are_put_in_force_again(blank: Blank) -> None:
 
     _migrate(database)
 
-    assert len(before) == 3
+    assert len(before) == 6
     assert sorted(map(str, _role_settings(database))) == before
 
 

@@ -95,6 +95,15 @@ def test_a_request_rejected_as_a_whole_is_found(log: told.Log) -> None:
     assert found == {"rejected_yet_stored": {kept}, "wrongly_rejected": {lost, kept}}
 
 
+def test_a_device_that_is_told_to_wait_is_in_doubt(log: told.Log) -> None:
+    """A 429 is no verdict: its pings come again."""
+    waiting = (5, _AT, 7)
+    log.answered([waiting], OK._replace(status=429), {"reason": "too_many_requests"})
+
+    assert not any(judge.find(log, _stored(A, B)))
+    assert log.unknown == {DOUBTED, waiting}
+
+
 def test_a_rejected_ping_that_is_not_in_quarantine_is_found(log: told.Log) -> None:
     """A rejection leaves something to look at."""
     found = judge.find(log, _stored(A, B, quarantined=0))

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from geoingest import ping
+from geoingest.ingest import rows
 
 SECOND_US = 1_000_000
 DAY_US = 86_400 * SECOND_US
@@ -21,7 +22,7 @@ _SECOND = datetime.timedelta(seconds=1)
 PHONE = ping.Sender(device_id=7, student_id=1)
 GATEWAY = ping.Sender(device_id=8, student_id=None)
 
-rows = st.builds(
+pings = st.builds(
     ping.Ping,
     student_id=st.integers(1, 2**63 - 1),
     timestamp_us=st.integers(OLDEST_US, NEWEST_US),
@@ -77,6 +78,11 @@ def row(number: int = 0, **changes: Any) -> ping.Ping:  # any column's value, al
     return made._replace(**changes)
 
 
+def encoded(number: int = 0, **changes: Any) -> rows.Row:
+    """The same as the row that is stored."""
+    return rows.encode(row(number, **changes))
+
+
 def terms(sender: ping.Sender = PHONE) -> ping.Admission:
     """What the service admits now from this sender, in a school of the students 1 and 2."""
     return ping.Admission(sender, {1, 2}, NOW_US, OLDEST_US, NEWEST_US)
@@ -118,50 +124,3 @@ def test_a_number_of_any_size_is_a_time_far_away(number: float) -> None:
     """A senseless number overflows nothing and lies outside of every window."""
     assert ping.number_us(number) > NEWEST_US
     assert ping.number_us(-number) < OLDEST_US
-
-
-def test_the_window_includes_both_of_its_edges() -> None:
-    """90 days old and 5 minutes ahead are taken; a microsecond more is not."""
-    edges = (OLDEST_US - 1, OLDEST_US, NEWEST_US, NEWEST_US + 1)
-
-    outcomes = [_admit(timestamp=ping.instant(at)) for at in edges]
-
-    assert outcomes[0] == "too_old"
-    assert isinstance(outcomes[1], ping.Ping)
-    assert isinstance(outcomes[2], ping.Ping)
-    assert outcomes[3] == "in_future"
-
-
-@pytest.mark.parametrize(
-    ("sender", "named", "student_id"),
-    [
-        *((PHONE, None, 1), (PHONE, 1, 1), (PHONE, 2, None)),
-        *((GATEWAY, 2, 2), (GATEWAY, 3, None), (GATEWAY, None, None)),
-    ],
-)
-def test_whose_position_it_is(
-    sender: ping.Sender, named: int | None, student_id: int | None
-) -> None:
-    """A phone reports only its own student; a gateway must name one that exists."""
-    outcome = _admit(sender, student_id=named)
-
-    if student_id is None:
-        assert outcome == "unknown_student"
-    else:
-        assert isinstance(outcome, ping.Ping)
-        assert (outcome.student_id, outcome.device_id) == (student_id, sender.device_id)
-
-
-@pytest.mark.parametrize(("sent", "kept"), [(None, None), (0.4, 0), (99.6, 100), (100, 100)])
-def test_battery_becomes_whole_percent(sent: float | None, kept: int | None) -> None:
-    """Phones send fractions of a percent; the column holds whole ones."""
-    outcome = _admit(battery=sent)
-
-    assert isinstance(outcome, ping.Ping)
-    assert outcome.battery == kept
-
-
-def _admit(sender: ping.Sender = PHONE, **members: Any) -> ping.Ping | ping.Reason:
-    body: dict[str, Any] = {"timestamp": NOW, "latitude": 1.0, "longitude": 2.0}
-    (outcome,) = ping.admit([ping.PingBody(**{**body, **members})], terms(sender))
-    return outcome

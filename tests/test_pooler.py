@@ -56,7 +56,7 @@ async def _crowd(url: str) -> AsyncIterator[None]:
                         await asyncio.sleep(1)
                 finally:
                     connection.terminate()
-            await asyncio.sleep(random.uniform(1, 5))  # noqa: S311  # no secret
+            await asyncio.sleep(random.uniform(1, 5))  # no secret
 
     tasks = [asyncio.create_task(one()) for _ in range(CROWD)]
     try:

@@ -12,8 +12,8 @@ import asyncpg
 import pytest
 from typing_extensions import override
 
-from geoingest import connections, db, errors, ping
-from geoingest.ingest import decode, submission, writer
+from geoingest import connections, db, errors
+from geoingest.ingest import decode, rows, submission, writer
 from geoingest.local import cluster
 from tests import clusters, conftest, pairs, processes, senders, test_ping, trees
 from tests.oracle import judge, stored, told
@@ -156,7 +156,7 @@ class _Deaf(writer.Writer):
         return None
 
 
-def _request(*pings: ping.Ping, is_rejected: bool = False) -> submission.Submission:
+def _request(*pings: rows.Row, is_rejected: bool = False) -> submission.Submission:
     rejected = [decode.Rejected(0, "too_old", b"{}", 7, test_ping.NOW_US)] if is_rejected else []
     decoded = decode.Decoded(len(pings) + len(rejected), list(pings), rejected)
     future = asyncio.get_running_loop().create_future()
@@ -187,7 +187,7 @@ async def test_a_wait_that_somebody_ended_confirms_nothing(
 
     pair.wait_for_standby()
     await asyncio.to_thread(pair.servers.replica.stop)
-    first, second, third, fourth = (test_ping.row(number) for number in range(4))
+    first, second, third, fourth = (test_ping.encoded(number) for number in range(4))
     cases = {
         "by copy": (_request(first), "pg_cancel_backend"),
         "as a duplicate": (_request(first), "pg_cancel_backend"),

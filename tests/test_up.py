@@ -33,6 +33,9 @@ class Up(processes.Process):
                 "GEOINGEST_DATA_DIR": str(path),
                 "GEOINGEST_PORT": str(port),
                 "GEOINGEST_ADMIN_PORT": str(admin_port),
+                "GEOINGEST_WORKERS": "2",
+                # Where a supervisor that is killed leaves its files.
+                "TMPDIR": str(path),
             },
         )
 
@@ -165,8 +168,8 @@ async def test_whatever_was_killed_the_next_start_has_all(path: pathlib.Path) ->
         said = last.output()
 
     assert answer["source"] == "replica"
-    # Itself, the service, the jobs and the phones.
-    assert len(children) == 4
+    # Itself, the service with its two workers, the jobs and the phones.
+    assert len(children) == 6
     assert found == [True, True]
     assert (code, trees.left(members)) == (0, set())
     assert "Traceback" not in said

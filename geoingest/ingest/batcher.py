@@ -2,11 +2,12 @@
 
 How a request and a lane talk:
 
-1. A request is submitted; it gets a future. A full queue, or no lane with a connection, refuses it.
+1. Before a request is decoded it is checked: an overloaded queue, or no lane with a connection,
+   refuses it while that still costs little. Then it is submitted with whoever waits for its verdict.
 2. A lane is a writer with its task. Free, it takes every waiting request, up to max_batch_pings.
    While it writes, the next batch gathers by itself: quiet means batches of one, busy means large ones.
 3. The write ends in an Outcome, and each request of the batch gets its own verdict; or it fails,
-   and each gets the error. No path leaves a future open: a lane that dies closes behind itself.
+   and each gets the error. No path leaves a waiter without one: a lane that dies closes behind itself.
 4. A lane without a connection is not open. When the last one closes, everything still waiting is
    refused, so that nobody waits for a database that is away.
 """
@@ -17,19 +18,10 @@ import asyncio
 import collections
 import time
 from collections.abc import Callable, Sequence
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
 from geoingest import errors, metrics, ping
-from geoingest.ingest import decode, submission
-
-
-class Limits(NamedTuple):
-    """What may wait in memory, and how much one batch takes."""
-
-    queue_pings: int
-    queue_bytes: int
-    queue_age_seconds: float
-    batch_pings: int
+from geoingest.ingest import decode, overload, submission
 
 
 class Write(Protocol):
@@ -41,8 +33,11 @@ class Write(Protocol):
 class Batcher:
     """The queue between requests and lanes."""
 
-    def __init__(self, limits: Limits, *, now: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, limits: overload.Limits, *, now: Callable[[], float] = time.monotonic
+    ) -> None:
         self._limits = limits
+        self._overload = overload.Overload(limits)
         self._now = now
         self._waiting: collections.deque[submission.Submission] = collections.deque()
         self._waiting_bytes = 0
@@ -61,27 +56,36 @@ class Batcher:
         """Lanes that can write now."""
         return self._open_lanes
 
-    def submit(
-        self, decoded: decode.Decoded, size_bytes: int
-    ) -> asyncio.Future[submission.Verdict]:
-        """Queues one request; raises ServiceError at once when it cannot be written soon."""
-        metrics.pings_received.inc(decoded.received)
+    def check(self, pings: int, size_bytes: int) -> None:
+        """Raises ServiceError when about so much more cannot be written soon, and counts it."""
         now = self._now()
-        refusal = self._refusal(decoded.received, size_bytes, now)
-        if refusal is not None:
-            _refused[refusal.reason].inc(decoded.received)
-            raise refusal
+        # The class, not one of it: an error that its own frame holds keeps the body it refuses.
+        refusal: type[errors.ServiceError]
+        if not self._open_lanes:
+            refusal = errors.DatabaseUnavailableError
+        elif self._overload.refuses(
+            pings=self.pings + pings,
+            size_bytes=self._waiting_bytes + size_bytes,
+            age_seconds=now - self._waiting[0].queued_at if self._waiting else 0.0,
+            now=now,
+        ):
+            refusal = errors.OverloadedError
+        else:
+            return
+        metrics.pings_received.inc(pings)
+        _refused[refusal.reason].inc(pings)
+        raise refusal
+
+    def submit(self, decoded: decode.Decoded, size_bytes: int, waiter: submission.Waiter) -> None:
+        """Queues one request, which was checked; the waiter learns what became of it."""
+        metrics.pings_received.inc(decoded.received)
         queued = submission.Submission(
-            decoded,
-            asyncio.get_running_loop().create_future(),
-            size_bytes=size_bytes,
-            queued_at=now,
+            decoded, waiter, size_bytes=size_bytes, queued_at=self._now()
         )
         self._waiting.append(queued)
         self._waiting_bytes += size_bytes
         self._waiting_pings += decoded.received
         self._wake()
-        return queued.future
 
     def open_lane(self) -> None:
         """A lane has a connection again."""
@@ -143,18 +147,6 @@ class Batcher:
         _flushed[trigger].inc()
         return batch
 
-    def _refusal(self, pings: int, size_bytes: int, now: float) -> errors.ServiceError | None:
-        limits = self._limits
-        if not self._open_lanes:
-            return errors.DatabaseUnavailableError()
-        if (
-            self.pings + pings > limits.queue_pings
-            or self._waiting_bytes + size_bytes > limits.queue_bytes
-            or (self._waiting and now - self._waiting[0].queued_at > limits.queue_age_seconds)
-        ):
-            return errors.OverloadedError()
-        return None
-
     def _wake(self) -> None:
         while self._idle and self._waiting:
             idle = self._idle.popleft()
@@ -177,9 +169,9 @@ def _fail(batch: Sequence[submission.Submission], error: errors.ServiceError) ->
     pings = sum(one.decoded.received for one in batch)
     _refused.get(error.reason, _failed).inc(pings)
     for one in batch:
-        if not one.future.done():
+        if not one.waiter.done():
             # A copy for each: a shared exception would gather everyone's traceback.
-            one.future.set_exception(type(error)(error.detail))
+            one.waiter.set_exception(type(error)(error.detail))
 
 
 def _answer(batch: Sequence[submission.Submission], outcome: submission.Outcome) -> None:
@@ -192,7 +184,7 @@ def _answer(batch: Sequence[submission.Submission], outcome: submission.Outcome)
         for rejected in one.decoded.rejected:
             _rejected[rejected.reason].inc()
         _rejected["unstorable"].inc(len(verdict.unstorable))
-        if not one.future.done():
-            one.future.set_result(verdict)
+        if not one.waiter.done():
+            one.waiter.set_result(verdict)
     metrics.pings_stored.inc(stored)
     metrics.pings_duplicate.inc(duplicate)

@@ -1,9 +1,10 @@
-"""Bytes of a request become checked pings; what cannot be one is named with its reason."""
+"""Bytes of a request become rows to store; what cannot be one is named with its reason."""
 
 from __future__ import annotations
 
 import json
 import math
+import struct
 from collections.abc import Sequence
 from typing import NamedTuple, cast
 
@@ -11,15 +12,16 @@ import msgspec
 import orjson
 
 from geoingest import errors, ping
+from geoingest.ingest import admission, rows
 
 RAW_BYTES = 1024
 
 _document = msgspec.json.Decoder(ping.PingBody | list[ping.PingBody])
 _line = msgspec.json.Decoder(ping.PingBody)
-# msgspec's own nesting guard is Python's.
-_BROKEN = (msgspec.DecodeError, RecursionError, UnicodeDecodeError)
+# msgspec's own nesting guard is Python's; the last two are the row's, should a check be missing.
+_BROKEN = (msgspec.DecodeError, RecursionError, UnicodeDecodeError, struct.error, OverflowError)
 # Beside what msgspec says itself: lone surrogates and numbers beyond every type.
-_UNFIT = (msgspec.ValidationError, ValueError, OverflowError)
+_UNFIT = (msgspec.ValidationError, ValueError, OverflowError, struct.error)
 _LONGEST_INTEGER = 30
 _MEMBERS = ping.PingBody.__struct_fields__
 
@@ -45,7 +47,7 @@ class Decoded(NamedTuple):
     """One request: received == len(pings) + len(rejected)."""
 
     received: int
-    pings: list[ping.Ping]
+    pings: list[rows.Row]
     rejected: Sequence[Rejected] = ()
     ignored: Sequence[Ignored] = ()
 
@@ -59,21 +61,28 @@ def decode(body: bytes, *, lines: bool, terms: ping.Admission, max_pings: int) -
     """
     try:
         bodies = _line.decode_lines(body) if lines else _document.decode(body)
+        if not isinstance(bodies, list):
+            bodies = [bodies]
+        _check_count(len(bodies), max_pings)
+        admitted = admission.admit(bodies, terms)
     except _BROKEN:
         return _salvage(body, lines=lines, terms=terms, max_pings=max_pings)
-    if not isinstance(bodies, list):
-        bodies = [bodies]
-    _check_count(len(bodies), max_pings)
-    admitted = ping.admit(bodies, terms)
     if str in map(type, admitted):
         return _salvage(body, lines=lines, terms=terms, max_pings=max_pings)
-    return Decoded(len(admitted), cast("list[ping.Ping]", admitted))
+    return Decoded(len(admitted), cast("list[rows.Row]", admitted))
+
+
+def estimate(body: bytes, *, lines: bool) -> int:
+    """How many pings a body holds, by the look of it: it may be refused without being decoded."""
+    if lines:
+        return body.strip().count(b"\n") + 1
+    return 1 if body.startswith(b"{") else max(1, body.count(b'"latitude"'))
 
 
 def _salvage(body: bytes, *, lines: bool, terms: ping.Admission, max_pings: int) -> Decoded:
     items = _parse_lines(body) if lines else _parse_document(body)
     _check_count(len(items), max_pings)
-    pings: list[ping.Ping] = []
+    pings: list[rows.Row] = []
     rejected: list[Rejected] = []
     ignored: list[Ignored] = []
     for index, item in enumerate(items):
@@ -137,7 +146,7 @@ def _whole(digits: str) -> int:
     return int(digits[:_LONGEST_INTEGER])
 
 
-def _admit_one(item: object, terms: ping.Admission) -> tuple[ping.Ping | ping.Reason, list[str]]:
+def _admit_one(item: object, terms: ping.Admission) -> tuple[rows.Row | ping.Reason, list[str]]:
     if not isinstance(item, dict):
         return "malformed", []
     reason = _required_reason(item)
@@ -147,10 +156,9 @@ def _admit_one(item: object, terms: ping.Admission) -> tuple[ping.Ping | ping.Re
     # Only what is ours: a stranger's member may hold what no converter takes.
     kept = {name: item[name] for name in _MEMBERS if name in item and name not in nonsense}
     try:
-        body = msgspec.convert(kept, ping.PingBody)
+        (admitted,) = admission.admit([msgspec.convert(kept, ping.PingBody)], terms)
     except _UNFIT:
         return "malformed", []
-    (admitted,) = ping.admit([body], terms)
     return admitted, nonsense
 
 

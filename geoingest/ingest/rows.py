@@ -1,14 +1,23 @@
-"""Pings in the forms PostgreSQL takes: binary COPY, and arrays for unnest."""
+"""Pings in the forms PostgreSQL takes: rows of a binary COPY, and arrays for unnest.
+
+A ping is encoded once, when it is admitted; from then on it is these bytes. They begin with the
+key, and its numbers are big-endian and (since 2000) not negative: rows sort as their keys do.
+"""
 
 from __future__ import annotations
 
-import itertools
 import operator
 import struct
-from collections.abc import Callable, Iterable, Sequence
-from typing import NamedTuple
+from collections.abc import Iterable, Sequence
+from typing import TypeAlias
 
 from geoingest import ping
+
+# https://www.postgresql.org/docs/current/sql-copy.html, Binary Format: per row the number of fields,
+# per field its length and its bytes; NULL is a length of -1 and no bytes.
+Row: TypeAlias = bytes
+# The beginning of a row: student, timestamp, device.
+Key: TypeAlias = bytes
 
 COLUMNS = (
     "student_id",
@@ -23,61 +32,68 @@ COLUMNS = (
     "battery",
     "received_at",
 )
+FIELDS = len(COLUMNS)
+KEY = slice(0, struct.calcsize("!h iq iq ii"))
+NULL = struct.pack("!i", -1)
+# The columns that every ping has, up to the longitude; then one real, the smallint, one instant.
+pack_place = struct.Struct("!h iq iq ii id id").pack
+pack_real = struct.Struct("!if").pack
+pack_small = struct.Struct("!ih").pack
+pack_instant = struct.Struct("!iq").pack
+
 # Signature, flags, no header extension; then rows; then -1 fields.
 _HEADER = b"PGCOPY\n\xff\r\n\x00" + struct.pack("!ii", 0, 0)
 _TRAILER = struct.pack("!h", -1)
-# Stands behind each row, so that one itemgetter picks values and lengths alike.
-_LENGTHS = (len(COLUMNS), 8, 4, 2, -1)
-_FIELDS, _EIGHT, _FOUR, _TWO, _NULL = range(len(COLUMNS), len(COLUMNS) + len(_LENGTHS))
+_timestamp = operator.itemgetter(slice(18, 26))
+_FORMATS = [struct.Struct(f"!{letter}") for letter in "qqiddffffhq"]
+_LENGTH = struct.Struct("!i")
 
 
-class _Layout(NamedTuple):
-    """How rows with one pattern of NULLs are laid out: which items, packed how."""
-
-    pick: operator.itemgetter[tuple[float, ...]]
-    pack: Callable[..., bytes]
+def copy_bytes(rows: Iterable[Row]) -> bytes:
+    """The rows as one binary COPY stream."""
+    return b"".join([_HEADER, *rows, _TRAILER])
 
 
-def _layout(given: tuple[bool, ...]) -> _Layout:
-    form, items = "!hiqiqiiidid", [_FIELDS, _EIGHT, 0, _EIGHT, 1, _FOUR, 2, _EIGHT, 3, _EIGHT, 4]
-    for column, is_given in enumerate(given, start=5):
-        length, letter = (_TWO, "h") if COLUMNS[column] == "battery" else (_FOUR, "f")
-        # NULL is a length of -1 and no bytes.
-        form += f"i{letter}" if is_given else "i"
-        items += [length, column] if is_given else [_NULL]
-    form += "iq"
-    items += [_EIGHT, 10]
-    return _Layout(operator.itemgetter(*items), struct.Struct(form).pack)
+def encode(values: ping.Ping) -> Row:
+    """One row, column by column; admission.admit writes the same bytes faster.
 
-
-_LAYOUTS = {given: _layout(given) for given in itertools.product((False, True), repeat=5)}
-
-
-def copy_bytes(pings: Iterable[ping.Ping]) -> bytes:
-    """The pings as one binary COPY stream.
-
-    https://www.postgresql.org/docs/current/sql-copy.html, Binary Format.
     Raises struct.error or OverflowError for a value that its column cannot hold.
     """
-    parts = [_HEADER]
-    append = parts.append
-    for row in pings:
-        _, _, _, _, _, accuracy, altitude, speed, course, battery, _ = row
-        pick, pack = _LAYOUTS[
-            accuracy is not None,
-            altitude is not None,
-            speed is not None,
-            course is not None,
-            battery is not None,
-        ]
-        append(pack(*pick(row + _LENGTHS)))
-    append(_TRAILER)
+    parts = [struct.pack("!h", FIELDS)]
+    for value, column in zip(values, _FORMATS, strict=True):
+        parts += [NULL] if value is None else [_LENGTH.pack(column.size), column.pack(value)]
     return b"".join(parts)
 
 
-def arrays(pings: Sequence[ping.Ping]) -> list[list[object]]:
+def decode(row: Row) -> ping.Ping:
+    """The values that a row was encoded from; floats as far as their columns keep them."""
+    values: list[float | None] = []
+    at = 2
+    for column in _FORMATS:
+        (length,) = _LENGTH.unpack_from(row, at)
+        at += _LENGTH.size
+        if length < 0:
+            values.append(None)
+            continue
+        values += column.unpack_from(row, at)
+        at += length
+    return ping.Ping._make(values)
+
+
+def greatest_age_seconds(rows: Iterable[Row], received: Row) -> float:
+    """From the oldest fix of the rows to the moment at which this one was received."""
+    oldest_us = int.from_bytes(min(map(_timestamp, rows)), signed=True)
+    return (int.from_bytes(received[-8:], signed=True) - oldest_us) / 1e6
+
+
+def key(student_id: int, timestamp_us: int, device_id: int) -> Key:
+    """What rows with these three begin with."""
+    return pack_place(FIELDS, 8, student_id, 8, timestamp_us, 4, device_id, 8, 0.0, 8, 0.0)[KEY]
+
+
+def arrays(rows: Sequence[Row]) -> list[list[object]]:
     """One array per column, for INSERT .. SELECT unnest(..)."""
-    columns: list[list[object]] = [list(column) for column in zip(*pings, strict=True)]
+    columns: list[list[object]] = [list(column) for column in zip(*map(decode, rows), strict=True)]
     for position in (1, 10):
         columns[position] = [ping.instant(us) for us in columns[position]]  # type: ignore[arg-type]  # the two instants
     return columns

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
-from geoingest import ping
-from geoingest.ingest import decode
+from geoingest import errors
+from geoingest.ingest import decode, rows
 
 
 class Outcome(NamedTuple):
     """What became of the rows of a batch, by key; `stored` None means all of them, none twice."""
 
-    stored: set[ping.Key] | None = None
-    unstorable: frozenset[ping.Key] = frozenset()
+    stored: set[rows.Key] | None = None
+    unstorable: frozenset[rows.Key] = frozenset()
 
 
 class Verdict(NamedTuple):
@@ -25,25 +24,41 @@ class Verdict(NamedTuple):
     unstorable: Sequence[int] = ()
 
 
-class Submission:
-    """One request on its way: its rows, its rejects, and the future its handler awaits."""
+class Waiter(Protocol):
+    """Who waits for the verdict: a future, or a connection that answers at once."""
 
-    __slots__ = ("decoded", "future", "queued_at", "size_bytes")
+    def done(self) -> bool:
+        """True once it needs no verdict any more."""
+        ...
+
+    def set_result(self, verdict: Verdict, /) -> None:
+        """Everything of the request is settled."""
+        ...
+
+    def set_exception(self, error: errors.ServiceError, /) -> None:
+        """Nothing of the request is certain: keep it, come again."""
+        ...
+
+
+class Submission:
+    """One request on its way: its rows, its rejects, and whoever waits for the verdict."""
+
+    __slots__ = ("decoded", "queued_at", "size_bytes", "waiter")
 
     def __init__(
         self,
         decoded: decode.Decoded,
-        future: asyncio.Future[Verdict],
+        waiter: Waiter,
         *,
         size_bytes: int,
         queued_at: float,
     ) -> None:
         self.decoded = decoded
-        self.future = future
+        self.waiter = waiter
         self.size_bytes = size_bytes
         self.queued_at = queued_at
 
-    def verdict(self, outcome: Outcome, left: set[ping.Key]) -> Verdict:
+    def verdict(self, outcome: Outcome, left: set[rows.Key]) -> Verdict:
         """What became of these pings; takes the keys they stored out of `left`.
 
         The first ping with a stored key stored it; every later one is its duplicate.
@@ -53,7 +68,7 @@ class Submission:
         stored = duplicate = 0
         unstorable: list[int] = []
         for position, row in enumerate(self.decoded.pings):
-            key = row[:3]
+            key = row[rows.KEY]
             if key in left:
                 left.remove(key)
                 stored += 1

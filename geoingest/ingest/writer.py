@@ -19,16 +19,13 @@ import asyncio
 import contextlib
 import itertools
 import logging
-import operator
-import struct
-import time
 from collections.abc import Awaitable, Callable, Sequence
 
 import asyncpg
 import orjson
 
-from geoingest import db, errors, metrics, ping
-from geoingest.ingest import decode, rows, submission
+from geoingest import db, errors, metrics
+from geoingest.ingest import decode, rows, submission, transaction
 
 log = logging.getLogger(__name__)
 
@@ -41,15 +38,6 @@ _CANCEL_SECONDS = 0.5
 # The function whose warning says: committed here, perhaps on no standby.
 _STANDBY_WAIT = "SyncRepWaitForLSN"
 
-_DATA_ERRORS = (
-    asyncpg.DataError,
-    asyncpg.IntegrityConstraintViolationError,
-    struct.error,
-    OverflowError,
-)
-_timestamp_us = operator.itemgetter(1)
-_copied = metrics.copy_duration.labels("copy")
-_conflicted = metrics.copy_duration.labels("on_conflict")
 _failures = {
     reason: metrics.copy_failures.labels(reason)
     for reason in ("connection", "timeout", "transient", "other")
@@ -89,19 +77,18 @@ class Writer:
         pings = list(itertools.chain.from_iterable(one.decoded.pings for one in batch))
         rejected = list(itertools.chain.from_iterable(one.decoded.rejected for one in batch))
         # One row per key, in key order: two writers then wait for each other, never in a circle.
-        unique = {row[:3]: row for row in reversed(pings)}
-        ordered = [unique[key] for key in sorted(unique)]
+        unique = {row[rows.KEY]: row for row in reversed(pings)}
+        ordered = sorted(unique.values())
         outcome = await self._write_surely(ordered, rejected)
         if ordered:
             metrics.copy_last_success.set_to_current_time()
-            oldest_us = min(map(_timestamp_us, ordered))
-            metrics.ping_age.observe(max(0, ordered[0].received_us - oldest_us) / 1e6)
+            metrics.ping_age.observe(max(0.0, rows.greatest_age_seconds(ordered, ordered[0])))
         if outcome.stored is None and len(unique) < len(pings):
             return submission.Outcome(set(unique), outcome.unstorable)
         return outcome
 
     async def _write_surely(
-        self, pings: Sequence[ping.Ping], rejected: Sequence[decode.Rejected]
+        self, pings: Sequence[rows.Row], rejected: Sequence[decode.Rejected]
     ) -> submission.Outcome:
         """Tries again as long as that can help, then tells the senders to."""
         may_exist = self._expect_duplicates
@@ -111,7 +98,7 @@ class Writer:
                     return await self._write_once(pings, rejected, may_exist=may_exist)
             except asyncpg.UniqueViolationError:
                 pass
-            except _DATA_ERRORS as exc:
+            except transaction.DATA_ERRORS as exc:
                 if _lacks_partition(exc):
                     log.warning("no partition for a ping's month; run: geoingest migrate")
                     raise errors.WriteFailedError from exc
@@ -128,80 +115,30 @@ class Writer:
         raise errors.WriteFailedError
 
     async def _write_once(
-        self, pings: Sequence[ping.Ping], rejected: Sequence[decode.Rejected], *, may_exist: bool
+        self, pings: Sequence[rows.Row], rejected: Sequence[decode.Rejected], *, may_exist: bool
     ) -> submission.Outcome:
         connection = self._connection
         if connection is None:
             raise errors.WriteFailedError
         self._is_confirmed = True
-        outcome = await self._transact(connection, pings, rejected, may_exist=may_exist)
+        outcome = await transaction.commit(connection, pings, rejected, may_exist=may_exist)
+        if outcome.stored is not None:
+            self._expect_duplicates = len(outcome.stored) < len(pings)
         if not self._is_confirmed:
             log.warning("no standby confirmed a batch")
             raise errors.WriteFailedError
         return outcome
 
-    async def _transact(
-        self,
-        connection: asyncpg.Connection[db.Record],
-        pings: Sequence[ping.Ping],
-        rejected: Sequence[decode.Rejected],
-        *,
-        may_exist: bool,
-    ) -> submission.Outcome:
-        if not rejected:
-            return await self._write_pings(connection, pings, may_exist=may_exist)
-        # By hand: the driver's own block would wait for a ROLLBACK that a stopped server never answers.
-        await connection.execute("BEGIN")
-        try:
-            await connection.execute(db.queries()["quarantine_pings"], *_quarantine(rejected))
-            outcome = await self._write_pings(connection, pings, may_exist=may_exist)
-        except (asyncpg.PostgresError, *_DATA_ERRORS):
-            await connection.execute("ROLLBACK")
-            raise
-        await connection.execute("COMMIT")
-        return outcome
-
-    async def _write_pings(
-        self,
-        connection: asyncpg.Connection[db.Record],
-        pings: Sequence[ping.Ping],
-        *,
-        may_exist: bool,
-    ) -> submission.Outcome:
-        if not pings:
-            return submission.Outcome()
-        if may_exist:
-            started = time.perf_counter()
-            inserted = await connection.fetch(db.queries()["insert_pings"], *rows.arrays(pings))
-            _conflicted.observe(time.perf_counter() - started)
-            stored = {(one[0], ping.instant_us(one[1]), one[2]) for one in inserted}
-            self._expect_duplicates = len(stored) < len(pings)
-            if not stored:
-                # What writes nothing waits for no standby; the rows may be there since a wait in vain.
-                await connection.execute(db.queries()["confirm_duplicates"])
-            return submission.Outcome(stored)
-        # A memoryview, because the driver takes bytes for a file name.
-        source = memoryview(rows.copy_bytes(pings))
-        started = time.perf_counter()
-        await connection.copy_to_table(
-            "geolocation_data",
-            source=source,  # type: ignore[arg-type]  # documented, not in the stubs
-            columns=rows.COLUMNS,
-            format="binary",
-        )
-        _copied.observe(time.perf_counter() - started)
-        return submission.Outcome()
-
     async def _write_halves(
         self,
-        pings: Sequence[ping.Ping],
+        pings: Sequence[rows.Row],
         rejected: Sequence[decode.Rejected],
         exc: Exception,
     ) -> submission.Outcome:
         if len(pings) == 1:
             log.warning("ping no column takes", extra={"reason": db.sqlstate(exc)})
             await self._write_surely([], [*rejected, _unstorable(pings[0])])
-            return submission.Outcome(set(), frozenset([pings[0][:3]]))
+            return submission.Outcome(set(), frozenset([pings[0][rows.KEY]]))
         if not pings:
             raise errors.WriteFailedError from exc
         middle = len(pings) // 2
@@ -256,19 +193,11 @@ def _count_failure(exc: Exception) -> None:
     log.warning("batch not confirmed", extra={"reason": reason, "code": db.sqlstate(exc)})
 
 
-def _stored(outcome: submission.Outcome, pings: Sequence[ping.Ping]) -> set[ping.Key]:
-    return {row[:3] for row in pings} if outcome.stored is None else outcome.stored
+def _stored(outcome: submission.Outcome, pings: Sequence[rows.Row]) -> set[rows.Key]:
+    return {row[rows.KEY] for row in pings} if outcome.stored is None else outcome.stored
 
 
-def _unstorable(row: ping.Ping) -> decode.Rejected:
-    raw = orjson.dumps(row._asdict())[: decode.RAW_BYTES]
-    return decode.Rejected(0, "unstorable", raw, row.device_id, row.received_us)
-
-
-def _quarantine(rejected: Sequence[decode.Rejected]) -> tuple[list[object], ...]:
-    return (
-        [ping.instant(one.received_us) for one in rejected],
-        [one.device_id for one in rejected],
-        [one.reason for one in rejected],
-        [one.raw for one in rejected],
-    )
+def _unstorable(row: rows.Row) -> decode.Rejected:
+    values = rows.decode(row)
+    raw = orjson.dumps(values._asdict())[: decode.RAW_BYTES]
+    return decode.Rejected(0, "unstorable", raw, values.device_id, values.received_us)

@@ -6,6 +6,7 @@ import contextlib
 import logging
 import pathlib
 import shutil
+import time
 import urllib.parse
 from collections.abc import Iterator, Mapping
 from typing import NamedTuple
@@ -13,6 +14,7 @@ from typing import NamedTuple
 import psycopg
 from psycopg import sql
 
+from geoingest import errors
 from geoingest.local import account, binaries, datadir, folder, memory, server
 
 log = logging.getLogger(__name__)
@@ -23,6 +25,7 @@ SLOT = "geoingest_replica"
 # Only names of sockets in our own folder; nothing listens on TCP.
 PRIMARY_PORT = 5432
 REPLICA_PORT = 5433
+_PAUSE_SECONDS = 1.0
 # What the operator of the embedded database may do beside owning it.
 _GRANTS = (
     "GRANT pg_monitor, pg_signal_backend TO geoingest",
@@ -107,13 +110,18 @@ class Cluster:
         self.replica.start(following, self._admin_url(REPLICA_PORT))
 
     def look(self, settings: Mapping[str, str]) -> None:
-        """Starts again whichever server has ended by itself."""
-        if self.primary.exit_code is not None:
-            log.warning("the primary ended and is started again")
-            self.primary.start(settings, self._admin_url(PRIMARY_PORT))
-        if self.replica.exit_code is not None:
-            log.warning("the replica ended and is started again")
-            self.start_replica(settings)
+        """Starts again whichever server has ended by itself; what does not start, at the next look."""
+        try:
+            if self.primary.exit_code is not None:
+                log.warning("the primary ended and is started again")
+                self.primary.start(settings, self._admin_url(PRIMARY_PORT))
+            if self.replica.exit_code is not None:
+                log.warning("the replica ended and is started again")
+                self.start_replica(settings)
+        except (errors.LocalError, psycopg.OperationalError) as exc:
+            # A full disk, for one, is over when somebody has made room: until then phones get 503.
+            log.warning("a server does not start yet", extra={"reason": str(exc).strip()})
+            time.sleep(_PAUSE_SECONDS)
 
     def stop(self) -> None:
         """The primary first: its last WAL then still reaches the replica."""

@@ -89,7 +89,7 @@ def _operation(operation: Operation) -> Schema:
             "description": words,
             "content": {http.PROBLEM: {"schema": reference(Problem)}},
         }
-        if status == 503:
+        if status in {429, 503}:
             response["headers"] = {
                 "Retry-After": {"schema": {"type": "integer", "minimum": 1}, "required": True}
             }

@@ -52,7 +52,7 @@ class Endpoints:
 
     async def get_location(self, request: web.Request) -> web.Response:
         """The newest ping of one student."""
-        digest = http.bearer_digest(request)
+        digest = http.bearer_digest(request.headers)
         student_id = parameters.student_id(request)
         now = self._now()
 
@@ -68,7 +68,7 @@ class Endpoints:
 
     async def get_locations(self, request: web.Request) -> web.Response:
         """The newest ping of each student asked for, or of all the viewer may see."""
-        digest = http.bearer_digest(request)
+        digest = http.bearer_digest(request.headers)
         wanted = parameters.student_ids(request)
         now = self._now()
 
@@ -89,7 +89,7 @@ class Endpoints:
 
     async def get_track(self, request: web.Request) -> web.Response:
         """One student's pings in a window."""
-        digest = http.bearer_digest(request)
+        digest = http.bearer_digest(request.headers)
         student_id = parameters.student_id(request)
         as_geojson = _wants_geojson(request)
         now = self._now()

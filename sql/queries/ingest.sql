@@ -1,5 +1,5 @@
 -- name: insert_pings
--- writer.Writer.write, on the primary, for batches that may hold rows already stored; idx_geolocation_student_timestamp decides.
+-- transaction.commit, on the primary, for batches that may hold rows already stored; idx_geolocation_student_timestamp decides.
 INSERT INTO geolocation_data (
     student_id,
     "timestamp",
@@ -59,12 +59,12 @@ RETURNING
     device_id;
 
 -- name: confirm_duplicates
--- writer.Writer.write, on the primary, after a batch of nothing but duplicates; no table. It writes a few bytes of WAL,
+-- transaction.commit, on the primary, after a batch of nothing but duplicates; no table. It writes a few bytes of WAL,
 -- so that its commit waits for a synchronous standby to have all before it; without such a standby, for the disk.
 SELECT pg_logical_emit_message(TRUE, 'geoingest', '');
 
 -- name: quarantine_pings
--- writer.Writer.write, on the primary, in the transaction of the batch that the rejected pings came with.
+-- transaction.commit, on the primary, in the transaction of the batch that the rejected pings came with.
 INSERT INTO rejected_pings (
     received_at,
     device_id,

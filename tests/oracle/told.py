@@ -19,6 +19,11 @@ class Answer(NamedTuple):
     answered_at: float
     closes: bool
 
+    @property
+    def is_final(self) -> bool:
+        """The phone throws away what it sent: it is stored, or it will never be taken."""
+        return self.status < 500 and self.status != 429
+
 
 class Log:
     """The phones' side of the truth."""
@@ -26,7 +31,7 @@ class Log:
     def __init__(self) -> None:
         self.ok: set[Key] = set()
         self.rejected: set[Key] = set()
-        # Without a verdict at some time: sent and not answered, or answered 503.
+        # Without a verdict at some time: not answered, or told to come again.
         self.doubted: set[Key] = set()
         # Sent although they can never be valid.
         self.invalid: set[Key] = set()
@@ -34,6 +39,7 @@ class Log:
         # Pings by what was said of them: stored, duplicate, rejected, or the reason of the 503.
         self.said: collections.Counter[str] = collections.Counter()
         self.cut = 0
+        self.refused = 0
 
     @property
     def unknown(self) -> set[Key]:
@@ -48,9 +54,9 @@ class Log:
         """An answer came: with 200 each of its pings is stored, now or before, or rejected."""
         self.answers.append(answer)
         if answer.status != 200:
-            # A batch that failed in doubt may be there: 503 promises nothing. At a 4xx phones give up.
+            # A batch that failed in doubt may be there: 503 promises nothing.
             self.said[body["reason"]] += len(keys)
-            (self.doubted if answer.status >= 500 else self.rejected).update(keys)
+            (self.rejected if answer.is_final else self.doubted).update(keys)
             return
         rejected = {keys[one["index"]] for one in body["rejected"]}
         said = {"stored": body["stored"], "duplicate": body["duplicate"], "rejected": len(rejected)}
@@ -63,3 +69,4 @@ class Log:
         """No answer came: stored or not, nobody can say. `cut`: on a connection that was there."""
         self.doubted.update(keys)
         self.cut += cut
+        self.refused += not cut

@@ -1,0 +1,102 @@
+"""The sections of bench/README.md: how each measurement is made, which of its numbers count, what they should be."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+
+class Number(NamedTuple):
+    """A row of a section's table: a key of the result, what it means, and what it should reach."""
+
+    key: str
+    words: str
+    target: str = ""
+    aim: str = ""
+
+
+class Section(NamedTuple):
+    """One measurement, by its key in bench/results.json, and what it shows beside single numbers."""
+
+    key: str
+    about: str
+    numbers: tuple[Number, ...]
+    more: Callable[[Mapping[str, Any]], str] | None = None
+
+
+INGEST = Section(
+    "ingest",
+    "Open loop: each phone has its own keep-alive socket, starts are drawn beforehand as Poisson"
+    " arrivals, and latency counts from the intended start, so a slow moment is charged to every ping"
+    " it delays. A run is valid only if at least 99.5 % of the rate was answered, the generator itself"
+    " was late by less than 5 ms at p99, and the table holds exactly the acknowledged pings. The"
+    " warm-up is not counted. A primary and its streaming replica run beside it.",
+    (
+        Number("p50_ms", "ping, answered after its commit, p50, ms"),
+        Number("p99_ms", "the same, p99, ms", "< 50", "< 10"),
+        Number("p999_ms", "the same, p99.9, ms", "", "< 50"),
+        Number("max_ms", "the same, slowest, ms"),
+        Number("errors", "errors", "= 0"),
+        Number("achieved_rate", "answered pings per second"),
+        Number("rss_mib", "the service's peak memory, MiB", "< 200"),
+    ),
+)
+BUSY = Section(
+    "ingest busy",
+    "The same with everything at once: twice the rate, the replica, `geoingest jobs`, and viewers who"
+    " ask for their student's newest position.",
+    (
+        Number("p50_ms", "ping, answered after its commit, p50, ms"),
+        Number("p99_ms", "the same, p99, ms", "< 50", "< 10"),
+        Number("p999_ms", "the same, p99.9, ms", "", "< 50"),
+        Number("max_ms", "the same, slowest, ms"),
+        Number("reads_p50_ms", "newest position, p50, ms"),
+        Number("reads_p99_ms", "the same, p99, ms", "< 50", "< 10"),
+        Number("replica_share", "share of the reads answered by the replica"),
+        Number("errors", "errors", "= 0"),
+        Number("achieved_rate", "answered pings per second"),
+        Number("rss_mib", "the service's peak memory, MiB", "< 200"),
+    ),
+)
+CAPACITY = Section(
+    "capacity",
+    "Closed loop, the five in turn in each round, medians over the rounds, ratios taken"
+    " within a round. a, b and c send the same single pings over the same number of connections to"
+    " the same server: a only reads the body, c decodes and answers like b but does one INSERT per"
+    " ping through a pool of 10. e is `psql \\copy` of a prepared binary file into the same"
+    " partitioned, indexed table. No replica. At the end the table holds exactly the acknowledged rows.",
+    (
+        Number("bare_rps", "a: body read, 204, requests/s"),
+        Number("durable_rps", "b: single pings, durable, requests/s"),
+        Number("naive_rps", "c: an INSERT per request, requests/s"),
+        Number("batch_pings_per_s", "d: bodies of 100 pings, durable, pings/s"),
+        Number("psql_rows_per_s", "e: psql \\copy of a binary file, rows/s"),
+        Number("durable_to_bare", "b / a", ">= 0.6", ">= 0.8"),
+        Number("durable_to_naive", "b / c", ">= 4"),
+        Number("batch_to_copy", "d / e", ">= 0.35", ">= 0.5"),
+        Number("bare_cpu_us", "a: the service's CPU time per request, us"),
+        Number("durable_cpu_us", "b: the same"),
+        Number("batch_cpu_us", "d: the same, per body of 100"),
+        Number("errors", "errors", "= 0"),
+    ),
+)
+READS = Section(
+    "reads",
+    "Open loop, latency from the intended start: the newest position and one day's track of"
+    " random students, asked by their own viewers, while phones post. The seeded days hold a ping"
+    " every five minutes from 7 to 17 o'clock, 120 points per track.",
+    (
+        Number("location_p50_ms", "newest position, p50, ms"),
+        Number("location_p99_ms", "newest position, p99, ms", "", "< 10"),
+        Number("track_p50_ms", "a day's track, p50, ms"),
+        Number("track_p99_ms", "a day's track, p99, ms", "", "< 50"),
+        Number("replica_share", "share answered by the replica"),
+        Number("pings_per_s", "pings stored per second meanwhile"),
+        Number("errors", "errors", "= 0"),
+    ),
+)
+PROVISION = Section(
+    "provision",
+    "The real command from its start to its end, tokens written to a CSV.",
+    (Number("seconds", "students, devices, viewers and CSV, s", "< 30"),),
+)

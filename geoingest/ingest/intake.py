@@ -1,0 +1,86 @@
+"""One body of one sender: let in, decoded, queued; shared by every way a request can arrive."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Container
+from typing import NamedTuple, Protocol
+
+from geoingest import errors, metrics, ping
+from geoingest.ingest import batcher, decode, rates, submission
+
+_DAY_US = 86_400_000_000
+
+
+class Senders(Protocol):
+    """The port to access: who a token belongs to, and which students there are."""
+
+    @property
+    def students(self) -> Container[int]: ...
+
+    def sender(self, digest: bytes) -> ping.Sender | None:
+        """None for an unknown or revoked token; StaleCredentialsError when that cannot be known."""
+        ...
+
+
+class Terms(NamedTuple):
+    """What one request may hold, how long it may take to arrive, how often a device may post."""
+
+    detail_days: int
+    max_future_seconds: float
+    max_body_bytes: int
+    max_body_pings: int
+    body_timeout_seconds: float
+    device_requests_per_second: float
+
+
+class Intake:
+    """What happens between a request's headers and the queue."""
+
+    def __init__(self, senders: Senders, queue: batcher.Batcher, terms: Terms) -> None:
+        self.terms = terms
+        self._senders = senders
+        self._queue = queue
+        self._rates = rates.Rates(terms.device_requests_per_second)
+        self._oldest_us = terms.detail_days * _DAY_US
+        self._newest_us = round(terms.max_future_seconds * 1e6)
+
+    def sender(self, digest: bytes) -> ping.Sender:
+        """Whose token it is; UnauthenticatedError, or TooManyRequestsError for a greedy device."""
+        sender = self._senders.sender(digest)
+        if sender is None:
+            raise errors.UnauthenticatedError
+        wait_seconds = self._rates.wait_seconds(sender.device_id)
+        if wait_seconds:
+            raise errors.TooManyRequestsError(wait_seconds)
+        return sender
+
+    def take(
+        self, sender: ping.Sender, body: bytes, *, lines: bool, waiter: submission.Waiter
+    ) -> decode.Decoded:
+        """Queues what the body holds; the waiter learns the verdict after the commit.
+
+        Raises ServiceError at once, before it looks into the body, when it cannot be written soon.
+        """
+        self._queue.check(decode.estimate(body, lines=lines), len(body))
+        decoded = self.decode(sender, body, lines=lines)
+        if decoded.ignored:
+            metrics.pings_ignored_fields.inc(len(decoded.ignored))
+        self._queue.submit(decoded, len(body), waiter)
+        return decoded
+
+    def decode(self, sender: ping.Sender, body: bytes, *, lines: bool) -> decode.Decoded:
+        """What the body holds, as of now."""
+        now_us = time.time_ns() // 1000 - ping.EPOCH_UNIX_US
+        return decode.decode(
+            body,
+            lines=lines,
+            terms=ping.Admission(
+                sender,
+                self._senders.students,
+                now_us,
+                now_us - self._oldest_us,
+                now_us + self._newest_us,
+            ),
+            max_pings=self.terms.max_body_pings,
+        )
