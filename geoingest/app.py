@@ -60,7 +60,7 @@ class Service:
         )
         self.lanes = [
             writer.Writer(self._connect, timeout_seconds=settings.write_timeout_seconds)
-            for _ in range(settings.writers)
+            for _ in range(settings.writers_each)
         ]
 
     async def _connect(self) -> Any:  # the driver's connection

@@ -49,7 +49,11 @@ class Config:
         "processes that share the public port, or auto: one for each core; each has the connections "
         "and limits below to itself",
     )
-    writers: int = _setting("GEOINGEST_WRITERS", 2, "connections that write batches")
+    writers: int = _setting(
+        "GEOINGEST_WRITERS",
+        2,
+        "connections that write batches; workers share them, at least one each",
+    )
     max_batch_pings: int = _setting(
         "GEOINGEST_MAX_BATCH_PINGS", 5000, "a batch takes no further request beyond this"
     )
@@ -116,6 +120,11 @@ class Config:
         if hasattr(os, "sched_getaffinity"):
             return len(os.sched_getaffinity(0))
         return os.cpu_count() or 1
+
+    @property
+    def writers_each(self) -> int:
+        """How many of the writers one process has: fewer, larger batches cost the database less."""
+        return max(1, self.writers // self.worker_count)
 
     @property
     def is_pooled(self) -> bool:

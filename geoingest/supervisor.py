@@ -145,7 +145,9 @@ class Supervisor:
         """A worker that listens, or has ended before it could."""
         slot = min(self._free)
         self._free.remove(slot)
-        one = self._workers[slot] = await worker.spawn(slot, self._listener, self._folder)
+        one = self._workers[slot] = await worker.spawn(
+            slot, self._listener, self._folder, workers=len(self._seats)
+        )
         one.ended.add_done_callback(lambda _: self._give_back(slot))
         await one.opens()
         return one

@@ -75,13 +75,23 @@ class Worker:
             await asyncio.wait([self.ended])
 
 
-async def spawn(slot: int, listener: socket.socket, folder: pathlib.Path) -> Worker:
-    """A process of its own, not a fork of this one, that inherits nothing but the port."""
+async def spawn(
+    slot: int, listener: socket.socket, folder: pathlib.Path, *, workers: int
+) -> Worker:
+    """A process of its own, not a fork of this one, that inherits nothing but the port.
+
+    It is told how many `workers` there are to be, with whom it shares.
+    """
     admin = folder / f"{slot}.sock"
     process = await asyncio.create_subprocess_exec(
         *COMMAND,
         *(child.LEASH, SHARE, str(listener.fileno()), str(admin)),
-        env={**os.environ, metrics.FOLDER_VARIABLE: str(folder), metrics.SLOT_VARIABLE: str(slot)},
+        env={
+            **os.environ,
+            "GEOINGEST_WORKERS": str(workers),
+            metrics.FOLDER_VARIABLE: str(folder),
+            metrics.SLOT_VARIABLE: str(slot),
+        },
         pass_fds=[listener.fileno()],
         # Never written to: it closes when we are gone, however we went.
         stdin=subprocess.PIPE,

@@ -122,7 +122,9 @@ async def test_zero_is_visible_and_limits_are_told(
     running: conftest.Running, database: conftest.Database
 ) -> None:
     """Every reason has its sample before it first happens; what can fill up comes with its limit."""
-    await conftest.until(lambda: running.service.queue.open_lanes == database.settings().writers)
+    await conftest.until(
+        lambda: running.service.queue.open_lanes == database.settings().writers_each
+    )
 
     check_zeros(await _scrape(running), database.settings(), workers=1)
 
@@ -137,7 +139,7 @@ def check_zeros(scrape: Scrape, settings: config.Config, *, workers: int) -> Non
     ):
         assert {value for name, _, value in labels if name == family} == CLOSED[family, "reason"]
     assert scrape.value("geoingest_queue_limit_pings") == workers * settings.max_queue_pings
-    assert scrape.value("geoingest_writer_connections") == workers * settings.writers
+    assert scrape.value("geoingest_writer_connections") == workers * settings.writers_each
     assert scrape.value("geoingest_pool_limit_connections") > 0
     edges = {
         sample.labels["le"]

@@ -111,14 +111,15 @@ async def test_their_numbers_add_up(
                     await got.read()
             async with one.get(f"{service.url}/%00") as got:
                 await got.read()
+        # What was counted, and what is in memory now, is written every half second.
+        await asyncio.sleep(2 * serve.SAMPLE_SECONDS)
         async with asyncio.timeout(10):
-            # What is in memory now is sampled once a second.
             while (scrape := await _scrape(service)).value("geoingest_queue_pings"):
                 await asyncio.sleep(0.1)
         each = [_received(path) for path in workforces.folder(service).glob("counter_*.db")]
 
     test_metrics.check_names(scrape)
-    settings = database.settings(max_queue_pings=50)
+    settings = database.settings(max_queue_pings=50, workers=2)
     test_metrics.check_zeros(scrape, settings, workers=2)
     test_metrics.check_labels(scrape, {"/v1/pings", "/livez", "/readyz", "/metrics"})
     names = ("received", "stored", "duplicate", "rejected", "refused", "failed")
@@ -153,7 +154,7 @@ async def test_a_worker_that_is_killed_comes_back(
             await workforces.kill_one_by_one(service, log)
         has_piled_up = workforces.files(service) != files
         async with asyncio.timeout(10):
-            expected = 2 * database.settings().writers
+            expected = 2 * database.settings(workers=2).writers_each
             while (await _scrape(service)).value("geoingest_writer_connections") != expected:
                 await asyncio.sleep(0.1)
 
