@@ -76,7 +76,7 @@ async def _to(
     )
     if pooled:
         try:
-            async with asyncio.timeout(options["timeout"]), connection.transaction():
+            async with asyncio.timeout(options["timeout"]):
                 await _settle(connection, must_take_writes=must_take_writes)
         except BaseException:
             connection.terminate()
@@ -86,11 +86,14 @@ async def _to(
 
 async def _settle(connection: asyncpg.Connection[db.Record], *, must_take_writes: bool) -> None:
     """What comes first behind a pooler, in a transaction, which stays in one session."""
-    # The driver turns jit off to look up a type and on again.
+    # By hand: the driver's own block would wait for a ROLLBACK that a hanging server never answers.
+    await connection.execute("BEGIN")
+    # The driver turns jit off to look up a type, and on again.
     await connection.prepare(db.queries()["array_types"])
     # The pooler's greeting repeats what the server was when the pooler first met it.
     if must_take_writes and await connection.fetchval("SELECT pg_is_in_recovery()"):
         raise asyncpg.TargetServerAttributeNotMatched("the pooler leads to a standby")
+    await connection.execute("COMMIT")
 
 
 async def _to_primary(url: str, **options: Any) -> asyncpg.Connection[db.Record]:

@@ -22,6 +22,7 @@ from tests import (
     proxy,
     readers,
     senders,
+    trees,
 )
 from tests.oracle import judge, stored, told
 
@@ -92,6 +93,19 @@ async def test_a_crowd_shares_few_connections_and_a_restart_costs_no_ping(
     assert 0 < int(str(sessions[0][0])) <= poolers.POOL_SIZE
     assert log.cut == 0
     judge.check(log, database)
+
+
+@poolers.needed
+async def test_a_server_that_hangs_behind_a_pooler_is_given_up(primary: cluster.Cluster) -> None:
+    """The pooler lets everybody in, and nothing is answered: whoever connects waits no longer than without it."""
+    assert primary.primary.pid is not None
+    with poolers.in_front_of(primary, cluster.PRIMARY_PORT) as bouncer:
+        url = bouncer.url(primary.urls.primary)
+        (await connections.connect(url, pooled=True)).terminate()
+        with trees.standing_still(trees.tree(primary.primary.pid)):
+            async with asyncio.timeout(db.CONNECT_SECONDS + 3):
+                with pytest.raises(TimeoutError):
+                    await connections.connect(url, pooled=True)
 
 
 def _environment(database: conftest.Database, url: str, replica_url: str = "") -> dict[str, str]:
