@@ -51,7 +51,8 @@ def _latency(axes: Any, series: Mapping[str, Sequence[float | None]]) -> None:  
     slowest = max(one or 0 for side, _ in _SIDES for one in series[f"{side}_p99_ms"])
     # Above the slowest there is room for the words.
     top = max(_LEAST_TOP_MS, 1.5 * slowest)
-    axes.set_ylim(1, top)
+    # Below a millisecond there is nothing but the legend.
+    axes.set_ylim(0.5, top)
     axes.set_yticks([one for one in _TICKS_MS if one <= top], minor=False)
     axes.set_yticks([], minor=True)
     axes.yaxis.set_major_formatter("{x:g}")
