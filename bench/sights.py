@@ -74,14 +74,16 @@ PEERS = Section(
     (
         Number("naive_cpu_to_ours", "CPU time per single ping, INSERT / geoingest", ">= 4"),
         Number("naive_cpu_to_ours_2", "the same with 2 workers"),
-        Number("naive_steady_cpu_to_ours", "the same at the low rate, where batches are of one"),
+        Number(
+            "naive_steady_cpu_to_ours", "the same at the low rate, where batches are of one", ">= 4"
+        ),
         Number("executemany_batch_cpu_to_ours", "in bodies of 100, executemany / geoingest"),
         Number("rps_to_naive", "single pings/s, geoingest / INSERT"),
-        Number("rps_2_to_1", "the same, 2 workers / 1"),
+        Number("rps_2_to_1", "the same, 2 workers / 1", ">= 1"),
         Number("batch_to_executemany", "in bodies of 100, geoingest / executemany"),
-        Number("batch_2_to_1", "the same, 2 workers / 1"),
+        Number("batch_2_to_1", "the same, 2 workers / 1", ">= 1"),
         Number("copy_rows_per_s", "psql \\copy of a binary file, rows/s"),
-        Number("batch_to_copy", "in bodies of 100, geoingest / psql"),
+        Number("batch_to_copy", "in bodies of 100, geoingest / psql", ">= 0.5", ">= 0.6"),
         Number("errors", "errors", "= 0"),
     ),
     peers,
