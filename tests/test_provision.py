@@ -9,7 +9,9 @@ import re
 import stat
 
 import psycopg
+import pytest
 
+from geoingest import db
 from geoingest.access import provision, tokens
 from tests import commands, conftest
 
@@ -111,6 +113,17 @@ def test_a_file_that_is_there_is_kept_and_nobody_is_added(
     assert [one.exit_code for one in (refused, nowhere)] == [1, 1]
     assert (str(path) in refused.stderr, path.read_text()) == (True, "of last year")
     assert database.query("SELECT count(*) FROM students") == [(0,)]
+
+
+@pytest.mark.parametrize("students", [1, 50, 3000])
+def test_bulk_numbers_students_in_order(database: conftest.Database, students: int) -> None:
+    """The first line is student 1, with the first device, however many there are."""
+    with db.direct(database.url) as connection, connection.transaction():
+        enrolled = provision.bulk(connection, students)
+
+    numbers = list(range(1, students + 1))
+    assert [one.student_id for one in enrolled] == numbers
+    assert [one.device_id for one in enrolled] == numbers
 
 
 def test_bulk_steps_around_numbers_that_the_platform_chose(database: conftest.Database) -> None:

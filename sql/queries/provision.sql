@@ -14,7 +14,8 @@ WHERE NOT EXISTS (
     SELECT
     FROM students AS student
     WHERE student.student_id = next.student_id
-);
+)
+ORDER BY next.student_id;
 
 -- name: add_device
 -- provision.add_device, on the primary. $1 NULL: a gateway.
