@@ -10,11 +10,12 @@ FROM (
     SELECT nextval(pg_get_serial_sequence('students', 'student_id')) AS student_id
     FROM generate_series(1, $1::integer)
 ) AS next
-WHERE NOT EXISTS (
-    SELECT
-    FROM students AS student
-    WHERE student.student_id = next.student_id
-)
+WHERE
+    NOT EXISTS (
+        SELECT
+        FROM students AS student
+        WHERE student.student_id = next.student_id
+    )
 ORDER BY next.student_id;
 
 -- name: add_device
