@@ -183,7 +183,9 @@ async def test_a_rolling_restart_turns_nobody_away(
     judge.check(log, database)
     assert (log.refused, log.count(503)) == (0, 0)
     assert bool(log.cut) == (fault == "cuts")
-    assert (watch.readiness == {(True, "2 of 2")}) == (fault != "leaves_a_gap")
+    # A worker that is killed may be seen to be missing, too, until it has been reaped.
+    if fault != "cuts":
+        assert (watch.readiness == {(True, "2 of 2")}) == (fault != "leaves_a_gap")
     assert not watch.fallen
 
 
