@@ -66,7 +66,7 @@ class Batcher:
         elif self._overload.refuses(
             pings=self.pings + pings,
             size_bytes=self._waiting_bytes + size_bytes,
-            age_seconds=now - self._waiting[0].queued_at if self._waiting else 0.0,
+            waiting_seconds=now - self._waiting[0].queued_at if self._waiting else 0.0,
             now=now,
         ):
             refusal = errors.OverloadedError
@@ -110,11 +110,15 @@ class Batcher:
         """
         batch = await self._take()
         pings = sum(one.decoded.received for one in batch)
+        started = self._now()
         self._writing_pings += pings
         metrics.batch_pings.observe(pings)
-        metrics.queue_wait.observe(self._now() - batch[0].queued_at)
+        metrics.queue_wait.observe(started - batch[0].queued_at)
         try:
-            _answer(batch, await write(batch))
+            outcome = await write(batch)
+            now = self._now()
+            self._overload.pace.wrote(pings, requests=len(batch), seconds=now - started, now=now)
+            _answer(batch, outcome)
         except errors.ServiceError as exc:
             _fail(batch, exc)
         except BaseException:
