@@ -5,6 +5,7 @@ from __future__ import annotations
 import array
 import collections
 import itertools
+import statistics
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
@@ -31,33 +32,45 @@ class Flooded(NamedTuple):
 
 
 def values(
-    floods: Sequence[Flooded], *, pings: int, seconds: float, capacity: float
+    floods: Sequence[Sequence[Flooded]],
+    *,
+    capacities: Sequence[float],
+    pings: int,
+    seconds: float,
 ) -> dict[str, object]:
-    """The numbers of all generators together; rates in pings, latencies of requests."""
-    accepted = list(itertools.chain.from_iterable(one.accepted for one in floods))
-    refused = list(itertools.chain.from_iterable(one.refused for one in floods))
-    slips = sorted(itertools.chain.from_iterable(one.slips for one in floods))
+    """The numbers of all floods, each of several generators; rates in pings, latencies of requests.
+
+    What was stored is compared with each flood's own capacity; the median counts.
+    """
+    all_of = list(itertools.chain.from_iterable(floods))
+    accepted = list(itertools.chain.from_iterable(one.accepted for one in all_of))
+    refused = list(itertools.chain.from_iterable(one.refused for one in all_of))
+    slips = sorted(itertools.chain.from_iterable(one.slips for one in all_of))
     statuses: collections.Counter[int] = collections.Counter()
     returns = comebacks.Comebacks()
-    for one in floods:
+    for one in all_of:
         statuses.update(one.statuses)
         returns.add(one.comebacks)
-    offered, goodput = pings * len(slips) / seconds, pings * len(accepted) / seconds
+    goodputs = [pings * sum(len(one.accepted) for one in flood) / seconds for flood in floods]
+    ratios = [goodput / own for goodput, own in zip(goodputs, capacities, strict=True)]
+    rate = pings / seconds / len(floods)
+    capacity = statistics.median(capacities)
     return {
         "capacity_per_s": round(capacity, 1),
-        "offered_per_s": round(offered, 1),
-        "offered_to_capacity": round(offered / capacity, 2),
-        "held_per_s": round(pings * sum(one.held for one in floods) / seconds, 1),
-        "goodput_per_s": round(goodput, 1),
-        "goodput_to_capacity": round(goodput / capacity, 3),
+        "offered_per_s": round(rate * len(slips), 1),
+        "offered_to_capacity": round(rate * len(slips) / capacity, 2),
+        "held_per_s": round(rate * sum(one.held for one in all_of), 1),
+        "goodput_per_s": round(statistics.median(goodputs), 1),
+        "goodput_to_capacity": round(statistics.median(ratios), 3),
+        "goodput_to_capacity_rounds": [round(one, 3) for one in ratios],
         **{f"accepted_{name}": value for name, value in stats.milliseconds(accepted).items()},
         **{f"refused_{name}": value for name, value in stats.milliseconds(refused).items()},
-        "refused_per_s": round(pings * len(refused) / seconds, 1),
+        "refused_per_s": round(rate * len(refused), 1),
         "statuses": dict(statuses),
-        "errors": sum(one.errors for one in floods),
+        "errors": sum(one.errors for one in all_of),
         "return_fullest_to_mean": returns.fullest_to_mean,
         "slip_p99_ms": round(stats.percentile(slips, 0.99) * 1e3, 2),
-        "generator_cpu_share": round(sum(one.own_cpu_share for one in floods), 3),
+        "generator_cpu_share": round(sum(one.own_cpu_share for one in all_of) / len(floods), 3),
     }
 
 

@@ -52,8 +52,9 @@ _OF_EACH_LAP = (
 OVERLOAD = Section(
     "overload",
     "The capacity, closed loop; Poisson starts at three times that, from 5,000 sockets of as many"
-    " devices and several generator processes; then the capacity again. Ratios are to the mean of"
-    " both, and a run is valid only if they are within a quarter of each other. Stubborn phones take a refusal and go on with"
+    " devices and several generator processes; then the capacity again, and so on for four rounds."
+    " What was stored is compared with the mean of the capacities around it, and the median of the"
+    " rounds counts; a run is valid only if these are within a quarter of each other. Stubborn phones take a refusal and go on with"
     " the next ping; obeying ones keep it and come again after `Retry-After`. A phone carries one"
     " request at a time: a start for which no phone is free is held, counted and not sent, so"
     " *offered* is what was really written, and it falls short of three times where the answers are"

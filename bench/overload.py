@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import statistics
 import time
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -21,12 +22,13 @@ from bench import (
 )
 
 _STORED_BATCH = b'"stored":100,"duplicate":0,"rejected":[]}'
-# Each lap's backlogs have days of their own, so that no ping comes twice.
-_OLDEST_DAYS, _DAYS_PER_LAP = 80, 4
+# Backlogs have days of their own, so that no ping comes twice.
+_OLDEST_DAYS = 80
 _DAY_MS = 86_400_000
 # For the generators' start and their connects.
 _START_SECONDS, _CONNECTS_PER_SECOND = 4.0, 1000.0
-# The capacity before and after a flood: further apart, and the machine did something else meanwhile.
+# The capacity after a flood to that before it, at the median: further apart, and the machine did
+# something else meanwhile.
 _LEAST_STEADY, _MOST_STEADY = 0.8, 1.25
 
 
@@ -34,17 +36,25 @@ class Plan(NamedTuple):
     """The options; `greedy_pairs` laps of `greedy_seconds` without and with the greedy device."""
 
     devices: int = 5000
-    seconds: float = 120.0
+    # Of each, with the capacity measured between them: machines are noisy.
+    rounds: int = 4
+    seconds: float = 30.0
     warmup: float = 5.0
     factor: float = 3.0
     generators: int = 2
-    capacity_seconds: float = 5.0
+    capacity_seconds: float = 4.0
     greedy_pairs: int = 5
     greedy_seconds: float = 10.0
 
 
 QUICK = Plan(
-    devices=500, seconds=5.0, warmup=2.0, capacity_seconds=2.0, greedy_pairs=1, greedy_seconds=3.0
+    devices=500,
+    rounds=1,
+    seconds=5.0,
+    warmup=2.0,
+    capacity_seconds=2.0,
+    greedy_pairs=1,
+    greedy_seconds=3.0,
 )
 
 
@@ -106,31 +116,34 @@ class _Course:
         self._plan = plan
         self._target = target
         self._tokens = tokens
-        self._ages_days = itertools.count(_OLDEST_DAYS, -_DAYS_PER_LAP)
+        self._ages_days = itertools.count(_OLDEST_DAYS, -1)
 
     def lap(self, lap: Lap) -> dict[str, object]:
-        """The capacity, the flood, the capacity again; numbers are pings per second."""
-        before = self._capacity(lap)
+        """The capacity, a flood, the capacity again, and so on; numbers are pings per second."""
         before_mib = usage.rss_mib(self._target.pid)
         usage.forget_peak_rss(self._target.pid)
-        floods = self._flood(lap, self._plan.factor * before.per_second)
+        closed = [self._capacity(lap)]
+        floods: list[list[aftermath.Flooded]] = []
+        for _ in range(self._plan.rounds):
+            floods.append(self._flood(lap, self._plan.factor * closed[-1].per_second))
+            closed.append(self._capacity(lap))
         peak_mib = usage.peak_rss_mib(self._target.pid)
-        after = self._capacity(lap)
-        closed = (before, after)
+        generators = list(itertools.chain.from_iterable(floods))
         self.acknowledged += lap.pings * (
-            sum(one.acknowledged for one in closed) + sum(one.acknowledged for one in floods)
+            sum(one.acknowledged for one in closed) + sum(one.acknowledged for one in generators)
         )
-        self.errors += sum(one.errors for one in closed) + sum(one.errors for one in floods)
-        steady = after.per_second / before.per_second
+        self.errors += sum(one.errors for one in closed) + sum(one.errors for one in generators)
+        around = list(itertools.pairwise(one.per_second for one in closed))
+        steady = statistics.median(after / before for before, after in around)
         self.is_fair &= _LEAST_STEADY < steady < _MOST_STEADY
-        values = {
+        values = aftermath.values(
+            floods,
             # What else the machine did before and after, it did meanwhile.
-            **aftermath.values(
-                floods,
-                pings=lap.pings,
-                seconds=self._plan.seconds,
-                capacity=lap.pings * (before.per_second + after.per_second) / 2,
-            ),
+            capacities=[lap.pings * statistics.mean(pair) for pair in around],
+            pings=lap.pings,
+            seconds=self._plan.seconds,
+        )
+        values |= {
             "capacity_after_to_before": round(steady, 3),
             "rss_mib": peak_mib,
             "rss_growth_mib": usage.since(before_mib, peak_mib),
@@ -147,7 +160,7 @@ class _Course:
                 target.port,
                 target.pid,
                 lap.capacity_sockets,
-                self._requests(lap, self._tokens, next(self._ages_days)),
+                self._requests(lap, self._tokens),
                 0,
                 lap.ending,
                 1.0,
@@ -157,7 +170,7 @@ class _Course:
 
     def _flood(self, lap: Lap, requests_per_second: float) -> list[aftermath.Flooded]:
         target = self._target
-        count, age_days = self._plan.generators, next(self._ages_days)
+        count = self._plan.generators
         shares = [self._tokens[number::count] for number in range(count)]
         connecting = _START_SECONDS + len(shares[0]) / _CONNECTS_PER_SECOND
         return generator.run_all(
@@ -166,7 +179,7 @@ class _Course:
                 flood.Plan(
                     target.host,
                     target.port,
-                    self._requests(lap, tokens, age_days),
+                    self._requests(lap, tokens),
                     len(tokens),
                     requests_per_second / count,
                     lap.obeying,
@@ -179,9 +192,9 @@ class _Course:
             ],
         )
 
-    def _requests(self, lap: Lap, tokens: Sequence[str], age_days: int) -> bodies.Requests:
+    def _requests(self, lap: Lap, tokens: Sequence[str]) -> bodies.Requests:
         port = self._target.port
         if lap.pings == 1:
             return bodies.Singles(tokens, port=port)
-        start_ms = time.time_ns() // 1_000_000 - age_days * _DAY_MS
+        start_ms = time.time_ns() // 1_000_000 - next(self._ages_days) * _DAY_MS
         return bodies.Backlogs(tokens, port=port, start_ms=start_ms)
