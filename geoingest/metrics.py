@@ -153,6 +153,19 @@ job_last_success = Gauge(
     ["job"],
     multiprocess_mode="max",
 )
+rollup_watermark = Gauge(
+    "geoingest_rollup_watermark_timestamp_seconds",
+    "Up to when every hour is rolled up.",
+    multiprocess_mode="livemostrecent",
+)
+retention_sealed = Gauge(
+    "geoingest_retention_sealed_timestamp_seconds",
+    "Up to when rollups are final; it stays behind its time when they are not what the pings come to.",
+    multiprocess_mode="livemostrecent",
+)
+rollup_rows_written = Counter(
+    "geoingest_rollup_rows_written", "Student-hours and student-days written or rewritten."
+)
 partitions_ahead = Gauge(
     "geoingest_partitions_ahead",
     "Months that exist after the current one.",

@@ -14,6 +14,7 @@ log = logging.getLogger(__name__)
 
 MONTHS_AHEAD = 3
 _LOCK_ATTEMPTS = 5
+_NAME = "geolocation_data_y%Ym%m"
 
 
 def wanted(now: datetime.datetime, *, detail_days: int) -> list[datetime.date]:
@@ -35,7 +36,40 @@ def following(month: datetime.date) -> datetime.date:
 
 def name(month: datetime.date) -> str:
     """The partition's table name: geolocation_data_y2026m11."""
-    return f"geolocation_data_y{month:%Ym%m}"
+    return month.strftime(_NAME)
+
+
+def bounds(month: datetime.date) -> tuple[datetime.datetime, datetime.datetime]:
+    """The instants from which and before which its pings are."""
+    start, end = (
+        datetime.datetime.combine(day, datetime.time(), datetime.UTC)
+        for day in (month, following(month))
+    )
+    return start, end
+
+
+def attached(connection: db.DirectConnection) -> list[datetime.date]:
+    """The months that are there, the oldest first."""
+    found = connection.execute(db.queries()["list_partitions"]).fetchall()
+    return [
+        datetime.datetime.strptime(str(row["partition_name"]), _NAME).date()  # noqa: DTZ007  # a month
+        for row in found
+    ]
+
+
+def earliest(connection: db.DirectConnection) -> datetime.datetime | None:
+    """From which instant on there are partitions."""
+    months = attached(connection)
+    return bounds(months[0])[0] if months else None
+
+
+def drop(connection: db.DirectConnection, partition: str) -> None:
+    """Removes a month without a lock that inserts would wait for."""
+    table = sql.Identifier(partition)
+    connection.execute(
+        sql.SQL("ALTER TABLE geolocation_data DETACH PARTITION {} CONCURRENTLY").format(table)
+    )
+    connection.execute(sql.SQL("DROP TABLE {}").format(table))
 
 
 def ensure(

@@ -1,4 +1,4 @@
-"""How many months are ready to take pings, told before the last one ends."""
+"""What upkeep has to show: months that are ready to take pings, how far rows are rolled up and sealed."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ POLL_SECONDS = 60.0
 
 
 class Runway:
-    """The partitions of this month and of those to come, looked up each minute."""
+    """Looked up each minute, so that each service's own page tells of the jobs, wherever they run."""
 
     def __init__(self, pool: db.Pool) -> None:
         self._pool = pool
@@ -36,3 +36,6 @@ class Runway:
             (row,) = await connection.fetch(db.queries()["months_ready"])
         self.has_this_month = row["has_this_month"]
         metrics.partitions_ahead.set(row["ahead"])
+        if row["rolled_to"] is not None:
+            metrics.rollup_watermark.set(row["rolled_to"].timestamp())
+            metrics.retention_sealed.set(row["sealed_to"].timestamp())

@@ -136,10 +136,13 @@ CREATE TABLE rollup_state (
     is_the_row boolean NOT NULL DEFAULT TRUE,
     watermark timestamptz NOT NULL DEFAULT '2000-01-01 00:00:00+00',
     rolled_to timestamptz NOT NULL DEFAULT '2000-01-01 00:00:00+00',
+    closed_to timestamptz NOT NULL DEFAULT '2000-01-01 00:00:00+00',
     sealed_to timestamptz NOT NULL DEFAULT '2000-01-01 00:00:00+00',
     CONSTRAINT rollup_state_pkey PRIMARY KEY (is_the_row),
     CONSTRAINT there_is_one_row CHECK (is_the_row),
-    CONSTRAINT rolled_before_sealed CHECK (sealed_to <= rolled_to AND rolled_to <= watermark)
+    CONSTRAINT rolled_before_sealed CHECK (
+        sealed_to <= closed_to AND sealed_to <= rolled_to AND rolled_to <= watermark
+    )
 );
 
 COMMENT ON TABLE rollup_state IS
@@ -149,6 +152,8 @@ COMMENT ON COLUMN rollup_state.watermark IS
 'transaction.';
 COMMENT ON COLUMN rollup_state.rolled_to IS
 'Every hour that ended before it is in the rollups, but for what rollup_dirty names.';
+COMMENT ON COLUMN rollup_state.closed_to IS
+'A ping from before it is refused. It moves before anything is compared.';
 COMMENT ON COLUMN rollup_state.sealed_to IS
 'Rollups from before it are final: compared with the pings, which may be deleted.';
 
@@ -158,13 +163,13 @@ CREATE FUNCTION note_late_pings() RETURNS trigger LANGUAGE plpgsql AS $$
 DECLARE
     oldest timestamptz;
     late_before timestamptz;
-    sealed_before timestamptz;
+    closed_before timestamptz;
 BEGIN
     SELECT min("timestamp") INTO oldest FROM fresh;
-    SELECT watermark, sealed_to INTO late_before, sealed_before FROM rollup_state;
-    IF oldest < sealed_before THEN
-        RAISE EXCEPTION 'pings from before % are rolled up for good', sealed_before
-        USING ERRCODE = 'check_violation', CONSTRAINT = 'ping_is_not_sealed';
+    SELECT watermark, closed_to INTO late_before, closed_before FROM rollup_state;
+    IF oldest < closed_before THEN
+        RAISE EXCEPTION 'pings from before % are too old', closed_before
+        USING ERRCODE = 'check_violation', CONSTRAINT = 'ping_is_not_too_old';
     END IF;
     IF oldest < late_before THEN
         INSERT INTO rollup_dirty (student_id, hour)

@@ -49,8 +49,10 @@ WHERE rejected_id IN (
 );
 
 -- name: months_ready
--- runway.Runway.look, on the primary. Catalog only; the names sort by month.
+-- runway.Runway.look, on the primary. Catalog and one row; the names sort by month.
 SELECT
+    min(state.rolled_to) AS rolled_to,
+    min(state.sealed_to) AS sealed_to,
     count(*) FILTER (WHERE child.relname > this.month_name) AS ahead,
     count(*) FILTER (WHERE child.relname = this.month_name) = 1 AS has_this_month
 FROM pg_inherits AS inheritance
@@ -58,4 +60,5 @@ INNER JOIN pg_class AS child ON inheritance.inhrelid = child.oid
 CROSS JOIN (
     SELECT to_char(now() AT TIME ZONE 'UTC', '"geolocation_data_y"YYYY"m"MM') AS month_name
 ) AS this
+CROSS JOIN rollup_state AS state
 WHERE inheritance.inhparent = 'geolocation_data'::regclass;

@@ -7,12 +7,12 @@ RETURNING
     rolled_to;
 
 -- name: next_transaction
--- rollups.run_once, on the primary, behind move_watermark: whoever still reads the old one is older.
-SELECT pg_snapshot_xmax(pg_current_snapshot())::text AS barrier;
+-- barrier.wait_for_writers, on the primary: whoever has read rollup_state as it was is older.
+SELECT pg_snapshot_xmax(pg_current_snapshot())::text AS "next";
 
 -- name: are_writers_done
--- rollups.run_once, on the primary: whether every transaction from before the barrier has ended.
-SELECT pg_snapshot_xmin(pg_current_snapshot()) >= $1::text::xid8 AS done;
+-- barrier.wait_for_writers, on the primary: whether every transaction with a lower number has ended.
+SELECT pg_snapshot_xmin(pg_current_snapshot()) >= $1::text::xid8 AS are_done;
 
 -- name: earliest_hour
 -- rollups.run_once, on the primary: where an hour began, on any school's clock, that holds $1. Small.
