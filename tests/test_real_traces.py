@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import collections
+import csv
 import datetime
+import gzip
+import itertools
 import pathlib
 from collections.abc import Sequence
 
 import orjson
 import pytest
 
-from geoingest import db
+from geoingest import config, db
 from geoingest.access import provision, roster
-from geoingest.lifecycle import migrations
+from geoingest.lifecycle import migrations, rollups
 from geoingest.local import traces
-from tests import conftest, processes
+from tests import conftest, processes, recount
 from tests.oracle import counted, stored, told
 
 # Beside the checkout; too large, and not ours, to be in it.
@@ -23,6 +26,10 @@ DEVICES = 8
 # The file spans five months.
 DETAIL_DAYS = 200
 REPLAY_SECONDS = 120.0
+_COPY = (
+    'COPY geolocation_data (student_id, "timestamp", device_id, latitude, longitude, received_at)'
+    " FROM STDIN"
+)
 
 pytestmark = pytest.mark.skipif(
     not FILE.is_file(), reason="the GeoLife sample is not beside the checkout"
@@ -65,6 +72,46 @@ async def test_every_fix_is_stored_once_and_all_again_are_duplicates(
     assert after_first.missing == after_both.missing == 0
     assert after_first.stored == after_both.stored == len(distinct)
     assert after_both.rejected == 0
+
+
+def test_daily_distances_are_those_of_the_track(database: conftest.Database) -> None:
+    """Rolled up, each day is as long as its steps, and the hours hold every row."""
+    now = datetime.datetime.now(datetime.UTC)
+    migrations.run(database.url, detail_days=DETAIL_DAYS, now=now)
+    track = _track(now.replace(microsecond=0) - datetime.timedelta(hours=2))
+    with db.direct(database.url) as connection:
+        with connection.cursor().copy(_COPY) as copy:
+            for fix in track:
+                copy.write_row((*fix[:5], now))
+        rollups.run_once(connection, config.Config(detail_days=DETAIL_DAYS), now)
+
+    direct: dict[object, float] = collections.defaultdict(float)
+    for one, other in itertools.pairwise(track):
+        day = (other.student_id, other.timestamp.date())
+        if day == (one.student_id, one.timestamp.date()):
+            direct[day] += recount.metres(one, other)
+    rolled = database.query("SELECT student_id, day, distance_m FROM geolocation_daily")
+    assert len(rolled) > 70
+    for student_id, day, distance_m in rolled:
+        assert distance_m == pytest.approx(direct[student_id, day], rel=0.005, abs=0.01)
+    assert database.query(
+        "SELECT (SELECT sum(pings) FROM geolocation_hourly), (SELECT sum(pings) FROM geolocation_daily)"
+    ) == [(len(track), len(track))]
+
+
+def _track(until: datetime.datetime) -> list[recount.Fix]:
+    """Every distinct fix of the file, a student for each person, the last one at `until`."""
+    with gzip.open(FILE, "rt") as file:
+        read = [
+            (int(row["uid"]), datetime.datetime.fromisoformat(row["datetime"] + "+00:00"), row)
+            for row in csv.DictReader(file)
+        ]
+    by = until - max(at for _, at, _ in read)
+    fixes = {
+        (uid, at): recount.Fix(uid, at + by, 7, float(row["lat"]), float(row["lng"]))
+        for uid, at, row in read
+    }
+    return [fixes[key] for key in sorted(fixes)]
 
 
 def _sent(devices: Sequence[provision.Enrolled], until: datetime.datetime) -> list[told.Key]:
