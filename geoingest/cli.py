@@ -203,7 +203,7 @@ def simulate_command(
 
 
 for one in (
-    jobs.jobs_command,
+    jobs.jobs_group,
     people.provision_command,
     people.device_group,
     people.viewer_group,

@@ -136,6 +136,13 @@ def _for_long_work(connection: DirectConnection) -> None:
     connection.execute("SET lock_timeout = '5s'")
 
 
+def one(cursor: psycopg.Cursor[dict[str, Any]]) -> dict[str, Any]:
+    """The row of a query that always gives one; its values are the driver's."""
+    row = cursor.fetchone()
+    assert row is not None, "the query always gives a row"  # noqa: S101  # for the type checker
+    return row
+
+
 def is_away(exc: BaseException) -> bool:
     """True when the connection or the server is gone, so that a new connection may help."""
     if isinstance(exc, asyncpg.PostgresError):
