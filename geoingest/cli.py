@@ -9,24 +9,19 @@ import os
 import pathlib
 import signal
 import sys
-import threading
-from collections.abc import Callable
-from typing import Any, Literal, NoReturn, TypeVar
+from typing import Any, Literal, NoReturn
 
 import click
 import orjson
-import prometheus_client
 import psycopg
 from typing_extensions import override
 
 import geoingest
 from geoingest import config, db, errors, logs, metrics, serve, simulation, supervisor, up, worker
-from geoingest.access import provision, roster
-from geoingest.lifecycle import jobs, migrations
+from geoingest.access import roster
+from geoingest.commands import databases, jobs, options, people
+from geoingest.lifecycle import migrations
 from geoingest.local import child
-
-F = TypeVar("F", bound=Callable[..., Any])
-_FILE = click.Path(path_type=pathlib.Path, exists=True, dir_okay=False)
 
 
 class _WorkerCount(click.IntRange):
@@ -63,14 +58,6 @@ def _fail(words: str, code: int) -> NoReturn:
     sys.exit(code)
 
 
-def _example(text: str) -> dict[str, Any]:
-    return {"epilog": f"\b\nExample:\n  {text}"}
-
-
-def _leash(command: F) -> F:
-    return click.option(child.LEASH, is_flag=True, hidden=True)(command)
-
-
 @click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(geoingest.__version__, message="%(version)s")
 @click.pass_context
@@ -85,27 +72,7 @@ def main(ctx: click.Context) -> None:
     ctx.obj = settings
 
 
-def _with_database(settings: config.Config) -> config.Config:
-    found = config.with_urls(settings)
-    if not found.database_url:
-        raise errors.SettingsError(
-            "no database: set DATABASE_URL, or start the embedded one with: geoingest up"
-        )
-    for name, url in (
-        ("DATABASE_URL", found.database_url),
-        ("DATABASE_REPLICA_URL", found.database_replica_url),
-        ("DATABASE_DIRECT_URL", found.database_direct_url),
-    ):
-        if url:
-            db.check_url(name, url)
-    return found
-
-
-def _direct_url(settings: config.Config) -> str:
-    return _with_database(settings).direct_url
-
-
-@main.command("up", **_example("geoingest up --simulate 50"))
+@main.command("up", **options.example("geoingest up --simulate 50"))
 @click.option("--simulate", default=0, type=click.IntRange(0), help="Phones to simulate.")
 @click.option(
     "--interval",
@@ -113,7 +80,9 @@ def _direct_url(settings: config.Config) -> str:
     type=click.FloatRange(0, min_open=True),
     help="Seconds between two posts of a phone.",
 )
-@click.option("--trace", type=_FILE, help="GPX or CSV of real trips for the phones to replay.")
+@click.option(
+    "--trace", type=options.FILE, help="GPX or CSV of real trips for the phones to replay."
+)
 @click.option(
     "--postgres-bin",
     type=click.Path(path_type=pathlib.Path, exists=True, file_okay=False),
@@ -134,7 +103,7 @@ def up_command(
     up.up(up.Plan(settings, simulate, interval, trace, postgres_bin))
 
 
-@main.command("serve", **_example("DATABASE_URL=postgresql://geo@db/geo geoingest serve"))
+@main.command("serve", **options.example("DATABASE_URL=postgresql://geo@db/geo geoingest serve"))
 @click.option(
     "--workers",
     type=_WorkerCount(1),
@@ -143,7 +112,7 @@ def up_command(
 @click.option(
     worker.SHARE, type=(int, click.Path(path_type=pathlib.Path)), default=None, hidden=True
 )
-@_leash
+@options.leash
 @click.pass_obj
 def serve_command(
     settings: config.Config,
@@ -157,7 +126,7 @@ def serve_command(
     """
     if on_leash:
         child.follow_parent()
-    found = _with_database(settings)
+    found = databases.require(settings)
     if workers is not None:
         found = dataclasses.replace(found, workers=workers)
     if share is not None:
@@ -169,109 +138,19 @@ def serve_command(
         asyncio.run(serve.serve(found))
 
 
-@main.command("jobs", **_example("geoingest jobs --once"))
-@click.option("--once", is_flag=True, help="One round, then exit; 1 when a job failed.")
-@_leash
-@click.pass_obj
-def jobs_command(settings: config.Config, once: bool, on_leash: bool) -> None:
-    """Run the periodic jobs: months ahead, quarantine; safe on several machines."""
-    found = _with_database(settings)
-    if once:
-        with jobs.pool(found) as connections:
-            sys.exit(0 if jobs.run_once(connections, found, now=_now()) else 1)
-    if on_leash:
-        child.follow_parent()
-    if found.jobs_port:
-        _serve_metrics(found.host, found.jobs_port)
-    stop = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda _number, _frame: stop.set())
-    jobs.run(found, stop)
-
-
-def _serve_metrics(host: str, port: int) -> None:
-    try:
-        prometheus_client.start_http_server(port, host)
-    except OSError as exc:
-        raise errors.LocalError(f"cannot listen on {host}:{port}: {exc.strerror}") from exc
-
-
-@main.command("migrate", **_example("geoingest migrate"))
+@main.command("migrate", **options.example("geoingest migrate"))
 @click.pass_obj
 def migrate_command(settings: config.Config) -> None:
     """Bring the schema and the monthly partitions up to date; safe to repeat."""
-    made = migrations.run(_direct_url(settings), detail_days=settings.detail_days, now=_now())
+    made = migrations.run(
+        databases.direct_url(settings), detail_days=settings.detail_days, now=_now()
+    )
     for name in made:
         click.echo(name)
     click.echo(f"{len(made)} changes" if made else "up to date", err=True)
 
 
-@main.command("provision", **_example("geoingest provision --students 3500 --csv school.csv"))
-@click.option("--students", required=True, type=click.IntRange(1, 10_000_000), help="How many.")
-@click.option(
-    "--csv",
-    "path",
-    type=click.Path(path_type=pathlib.Path, dir_okay=False),
-    help="New file for the tokens; stdout without it.",
-)
-@click.pass_obj
-def provision_command(settings: config.Config, students: int, path: pathlib.Path | None) -> None:
-    """Add students with a device and a viewer each; their tokens are shown this once."""
-    with db.direct(_direct_url(settings)) as connection, connection.transaction():
-        enrolled = provision.bulk(connection, students)
-        # Written before the commit: no token may be valid that nobody has.
-        if path is None:
-            roster.write(sys.stdout, enrolled)
-        else:
-            with roster.create(path) as file:
-                roster.write(file, enrolled)
-    click.echo(f"{len(enrolled)} students added", err=True)
-
-
-@main.group("device")
-def device_group() -> None:
-    """Add or revoke one device."""
-
-
-@device_group.command("add", **_example("geoingest device add --student 17"))
-@click.option("--student", type=click.IntRange(1, 2**63 - 1), help="Whose positions it reports.")
-@click.option("--gateway", is_flag=True, help="A bus unit: names the student in each ping.")
-@click.pass_obj
-def device_add(settings: config.Config, student: int | None, gateway: bool) -> None:
-    """Add a device; prints its id and token, tab-separated."""
-    if (student is None) == (not gateway):
-        raise click.UsageError("give --student ID or --gateway")
-    with db.direct(_direct_url(settings)) as connection:
-        device_id, token = provision.add_device(connection, student)
-    click.echo(f"{device_id}\t{token}")
-
-
-@device_group.command("revoke", **_example("geoingest device revoke 17"))
-@click.argument("device", type=click.IntRange(1, 2**31 - 1))
-@click.pass_obj
-def device_revoke(settings: config.Config, device: int) -> None:
-    """Revoke a device; its token stops working within 5 seconds."""
-    with db.direct(_direct_url(settings)) as connection:
-        provision.revoke_device(connection, device)
-
-
-@main.group("viewer")
-def viewer_group() -> None:
-    """Add one viewer."""
-
-
-@viewer_group.command("add", **_example("geoingest viewer add --students 1,2,3"))
-@click.option("--students", required=True, help="Whom the viewer may see: 1,2,3 or all.")
-@click.pass_obj
-def viewer_add(settings: config.Config, students: str) -> None:
-    """Add a viewer; prints its id and token, tab-separated."""
-    wanted = None if students == "all" else _ids(students)
-    with db.direct(_direct_url(settings)) as connection:
-        viewer_id, token = provision.add_viewer(connection, wanted)
-    click.echo(f"{viewer_id}\t{token}")
-
-
-@main.command("simulate", **_example("geoingest simulate --devices 100 --interval 5"))
+@main.command("simulate", **options.example("geoingest simulate --devices 100 --interval 5"))
 @click.option("--devices", default=50, type=click.IntRange(1), help="How many phones.")
 @click.option(
     "--interval",
@@ -279,7 +158,9 @@ def viewer_add(settings: config.Config, students: str) -> None:
     type=click.FloatRange(0, min_open=True),
     help="Seconds between two posts of a phone.",
 )
-@click.option("--trace", type=_FILE, help="GPX, or CSV with lat, lng, datetime, uid; also .gz.")
+@click.option(
+    "--trace", type=options.FILE, help="GPX, or CSV with lat, lng, datetime, uid; also .gz."
+)
 @click.option("--fast", is_flag=True, help="Post the whole trace once, as fast as it is taken.")
 @click.option(
     "--until",
@@ -288,8 +169,10 @@ def viewer_add(settings: config.Config, students: str) -> None:
 )
 @click.option("--seconds", type=float, help="End after so long.")
 @click.option("--url", help="The service; default: that of GEOINGEST_HOST and GEOINGEST_PORT.")
-@click.option("--tokens", type=_FILE, help="CSV of `geoingest provision`; default: own students.")
-@_leash
+@click.option(
+    "--tokens", type=options.FILE, help="CSV of `geoingest provision`; default: own students."
+)
+@options.leash
 @click.pass_obj
 def simulate_command(
     settings: config.Config, /, devices: int, on_leash: bool, **plan: Any
@@ -301,7 +184,7 @@ def simulate_command(
         child.follow_parent()
     signal.signal(signal.SIGTERM, lambda _number, _frame: sys.exit(0))
     if plan["tokens"] is None:
-        enrolled = simulation.enrol(_with_database(settings), devices)
+        enrolled = simulation.enrol(databases.require(settings), devices)
     else:
         enrolled = roster.read(plan["tokens"])[:devices]
     until = plan["until"].replace(tzinfo=datetime.UTC) if plan["until"] else _now()
@@ -319,11 +202,13 @@ def simulate_command(
     click.echo(orjson.dumps(tally.summary()))
 
 
-def _ids(text: str) -> list[int]:
-    parts = [part.strip() for part in text.split(",")]
-    if not all(part.isascii() and part.isdigit() and 0 < int(part) < 2**63 for part in parts):
-        raise click.UsageError("--students: numbers as 1,2,3 or the word all")
-    return [int(part) for part in parts]
+for one in (
+    jobs.jobs_group,
+    people.provision_command,
+    people.device_group,
+    people.viewer_group,
+):
+    main.add_command(one)
 
 
 def _now() -> datetime.datetime:

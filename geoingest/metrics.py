@@ -172,6 +172,10 @@ partitions_ahead = Gauge(
     # All look at the same database: who has not looked yet does not say that there are none.
     multiprocess_mode="livemostrecent",
 )
+partitions_created = Counter("geoingest_partitions_created", "Months made.")
+partitions_dropped = Counter(
+    "geoingest_partitions_dropped", "Months dropped, all of their pings past their time."
+)
 
 build_info = Gauge(
     "geoingest_build_info", "Always 1.", ["version", "python"], multiprocess_mode="livemax"

@@ -53,7 +53,7 @@ def leaves(group: click.Group, path: tuple[str, ...] = ()) -> dict[tuple[str, ..
     for name, command in group.commands.items():
         if isinstance(command, click.Group):
             found |= leaves(command, (*path, name))
-        else:
+        if not isinstance(command, click.Group) or command.invoke_without_command:
             found[*path, name] = command
     return found
 

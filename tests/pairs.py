@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import datetime
 import urllib.parse
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import psycopg
@@ -86,12 +86,12 @@ class Pair:
 
 
 @contextlib.contextmanager
-def running() -> Iterator[Pair]:
+def running(settings: Mapping[str, str] = conftest.SERVER_SETTINGS) -> Iterator[Pair]:
     """A migrated primary with its replica, ended together with all that hang."""
     with clusters.folder() as path:
         made = clusters.servers(path)
         try:
-            made.start(conftest.SERVER_SETTINGS)
+            made.start(settings)
             now = datetime.datetime.now(datetime.UTC)
             migrations.run(made.urls.primary, detail_days=90, now=now)
             yield Pair(made)

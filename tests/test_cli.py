@@ -38,6 +38,10 @@ def nobody() -> str:
         "viewer add --students x",
         "viewer add --students 1,,2",
         "viewer add --students 0",
+        "jobs run",
+        "jobs run nonsense",
+        "jobs run quarantine --from 2026-11-01",
+        "jobs run partitions --to 2026-11-01T00:00",
         "simulate --fast",
         "simulate --trace /nonexistent.csv",
     ],
@@ -95,6 +99,7 @@ def _ready(path: tuple[str, ...]) -> list[str]:
     """The command with the least that it needs."""
     needed = {
         ("jobs",): ["--once"],
+        ("jobs", "run"): ["partitions"],
         ("provision",): ["--students", "1"],
         ("device", "add"): ["--student", "1"],
         ("device", "revoke"): ["1"],

@@ -92,8 +92,8 @@ def test_daily_distances_are_those_of_the_track(database: conftest.Database) -> 
             direct[day] += recount.metres(one, other)
     rolled = database.query("SELECT student_id, day, distance_m FROM geolocation_daily")
     assert len(rolled) > 70
-    for student_id, day, distance_m in rolled:
-        assert distance_m == pytest.approx(direct[student_id, day], rel=0.005, abs=0.01)
+    for student_id, date, distance_m in rolled:
+        assert distance_m == pytest.approx(direct[student_id, date], rel=0.005, abs=0.01)
     assert database.query(
         "SELECT (SELECT sum(pings) FROM geolocation_hourly), (SELECT sum(pings) FROM geolocation_daily)"
     ) == [(len(track), len(track))]

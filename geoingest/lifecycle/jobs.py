@@ -1,57 +1,100 @@
-"""The periodic jobs: months ahead, quarantine; one process at a time does them."""
+"""The periodic jobs: each is a line in JOBS; one process at a time does them."""
 
 from __future__ import annotations
 
 import datetime
+import functools
 import logging
 import threading
 import time
-from collections.abc import Callable
-from typing import TypeAlias
+from collections.abc import Callable, Mapping
+from typing import Literal, NamedTuple, Protocol, TypeAlias
 
 import psycopg
 import psycopg_pool
 
-from geoingest import config, db, metrics
-from geoingest.lifecycle import locks, partitions, quarantine
+from geoingest import config, db, errors, metrics
+from geoingest.lifecycle import locks, partitions, quarantine, retention, rollups
 
 log = logging.getLogger(__name__)
 
-# Months ahead leave weeks of slack; an hour only keeps a restart from mattering.
-INTERVAL_SECONDS = 3600.0
 RETRY_SECONDS = 30.0
-_SCHEMA_PATIENCE_SECONDS = 60.0
+_HOUR_SECONDS = 3600.0
+# A late ping is in the rollups within two minutes.
+_LATE_SECONDS = 30.0
+# For a round of another process to end before one job is run by hand.
+_PATIENCE_SECONDS = 60.0
 
 Pool: TypeAlias = psycopg_pool.ConnectionPool[db.DirectConnection]
-Job: TypeAlias = Callable[[db.DirectConnection, config.Config, datetime.datetime], object]
+Outcome: TypeAlias = Literal["ok", "failed", "skipped"]
+RunOnce: TypeAlias = Callable[[db.DirectConnection, config.Config, datetime.datetime], object]
 
 
-def _partitions(
-    connection: db.DirectConnection, settings: config.Config, now: datetime.datetime
-) -> list[str]:
-    with locks.hold(connection, locks.SCHEMA, patience_seconds=_SCHEMA_PATIENCE_SECONDS):
-        return partitions.ensure(connection, detail_days=settings.detail_days, now=now)
+class Backfill(Protocol):
+    """A job's work over a range that is named."""
+
+    def __call__(
+        self,
+        connection: db.DirectConnection,
+        settings: config.Config,
+        /,
+        *,
+        start: datetime.datetime,
+        end: datetime.datetime,
+    ) -> object:
+        """Its result, which says itself in one line."""
+        ...
 
 
-def _quarantine(
-    connection: db.DirectConnection, settings: config.Config, now: datetime.datetime
-) -> int:
-    return quarantine.expire(connection, rejected_days=settings.rejected_days, now=now)
+class Job(NamedTuple):
+    """What is done how often; the result says itself in one line."""
+
+    run_once: RunOnce
+    every_seconds: float
+    backfill: Backfill | None = None
 
 
-JOBS: dict[str, Job] = {"partitions": _partitions, "quarantine": _quarantine}
+class Window(NamedTuple):
+    """From when to when a job is to go back."""
+
+    start: datetime.datetime
+    end: datetime.datetime
 
 
-def run(settings: config.Config, stop: threading.Event) -> None:
-    """Runs all jobs now and every hour until `stop` is set; a failure is tried again soon."""
+class JobFailedError(errors.GeoingestError):
+    """A job that was run by hand did not succeed."""
+
+
+# In the order of a round: without its month no ping is stored.
+JOBS: dict[str, Job] = {
+    "partitions": Job(partitions.run_once, _HOUR_SECONDS),
+    "rollups": Job(rollups.run_once, _LATE_SECONDS, rollups.backfill),
+    "quarantine": Job(quarantine.run_once, _HOUR_SECONDS),
+    # Behind the rollups: what they have not got yet is kept.
+    "retention": Job(retention.run_once, _HOUR_SECONDS),
+}
+
+
+def run(
+    settings: config.Config,
+    stop: threading.Event,
+    registry: Mapping[str, Job] = JOBS,
+    *,
+    retry_seconds: float = RETRY_SECONDS,
+) -> None:
+    """Runs every job now and whenever it is due, until `stop` is set; what did not succeed, again soon."""
+    due_at = dict.fromkeys(registry, time.monotonic())
     with pool(settings) as connections:
-        while not stop.is_set():
+        while not stop.wait(max(0.0, min(due_at.values()) - time.monotonic())):
+            due = {name: registry[name] for name, at in due_at.items() if at <= time.monotonic()}
             try:
-                ok = run_once(connections, settings, now=datetime.datetime.now(datetime.UTC))
+                outcomes = run_once(connections, settings, due, now=_now())
             except psycopg.Error as exc:
                 log.warning("jobs not run", extra={"reason": db.sqlstate(exc)})
-                ok = False
-            stop.wait(INTERVAL_SECONDS if ok else RETRY_SECONDS)
+                outcomes = {}
+            for name, job in due.items():
+                pause = job.every_seconds if outcomes.get(name) == "ok" else retry_seconds
+                due_at[name] = time.monotonic() + pause
 
 
 def pool(settings: config.Config) -> Pool:
@@ -59,37 +102,87 @@ def pool(settings: config.Config) -> Pool:
     return db.direct_pool(settings.direct_url)
 
 
-def run_once(connections: Pool, settings: config.Config, *, now: datetime.datetime) -> bool:
-    """One round under the jobs' lock; True when every job succeeded or another process is at it.
+def run_once(
+    connections: Pool,
+    settings: config.Config,
+    due: Mapping[str, Job] = JOBS,
+    *,
+    now: datetime.datetime,
+) -> dict[str, Outcome]:
+    """One round under the jobs' lock; what came of each job, all skipped when another process is at it.
 
     Raises psycopg.Error when the database is away.
     """
+    outcomes: dict[str, Outcome] = {}
     try:
         with (
             connections.connection() as connection,
             locks.hold(connection, locks.JOBS, patience_seconds=0),
         ):
-            outcomes = [_run_job(name, connection, settings, now) for name in JOBS]
+            for name, job in due.items():
+                work = functools.partial(job.run_once, connection, settings, now)
+                outcomes[name], _ = _run(connection, name, work)
     except locks.LockedError:
-        for name in JOBS:
+        for name in due:
             metrics.job_runs.labels(name, "skipped").inc()
-        return True
-    return all(outcomes)
+            outcomes[name] = "skipped"
+    return outcomes
 
 
-def _run_job(
-    name: str, connection: db.DirectConnection, settings: config.Config, now: datetime.datetime
-) -> bool:
-    started = time.perf_counter()
+def run_now(
+    connections: Pool,
+    settings: config.Config,
+    name: str,
+    *,
+    now: datetime.datetime,
+    window: Window | None = None,
+    registry: Mapping[str, Job] = JOBS,
+) -> str:
+    """Runs one job by hand, over a window if one is named; its result, or JobFailedError."""
+    job = registry[name]
+    with (
+        connections.connection() as connection,
+        locks.hold(connection, locks.JOBS, patience_seconds=_PATIENCE_SECONDS),
+    ):
+        work = functools.partial(job.run_once, connection, settings, now)
+        if window is not None and job.backfill is not None:
+            work = functools.partial(
+                job.backfill, connection, settings, start=window.start, end=window.end
+            )
+        outcome, words = _run(connection, name, work)
+    if outcome == "failed":
+        raise JobFailedError(f"{name} failed: {words}")
+    return words
+
+
+def _run(
+    connection: db.DirectConnection, name: str, work: Callable[[], object]
+) -> tuple[Outcome, str]:
+    started_at, started = _now(), time.perf_counter()
+    outcome: Outcome = "failed"
     try:
-        result = JOBS[name](connection, settings, now)
+        words = str(work())
+        outcome = "ok"
     except psycopg.Error as exc:
-        metrics.job_runs.labels(name, "failed").inc()
-        log.warning("job failed", extra={"job": name, "reason": db.sqlstate(exc)})
-        return False
-    metrics.job_runs.labels(name, "ok").inc()
-    metrics.job_duration.labels(name).set(time.perf_counter() - started)
-    metrics.job_last_success.labels(name).set_to_current_time()
-    if result:
-        log.info("job done", extra={"job": name, "result": result})
-    return True
+        # Its text may hold a row.
+        words = db.sqlstate(exc)
+    except errors.GeoingestError as exc:
+        words = str(exc)
+    seconds = time.perf_counter() - started
+    succeeded_at = None
+    metrics.job_runs.labels(name, outcome).inc()
+    metrics.job_duration.labels(name).set(seconds)
+    if outcome == "ok":
+        succeeded_at = _now()
+        metrics.job_last_success.labels(name).set(succeeded_at.timestamp())
+        log.debug("job done", extra={"job": name, "result": words})
+    else:
+        log.warning("job failed", extra={"job": name, "reason": words})
+    connection.execute(
+        db.queries()["note_job_run"], [name, started_at, seconds, outcome, words, succeeded_at]
+    )
+    return outcome, words
+
+
+def _now() -> datetime.datetime:
+    return datetime.datetime.now(datetime.UTC)

@@ -1,17 +1,25 @@
-"""Advisory locks: one migration, and one round of jobs, at a time in the whole cluster."""
+"""One migration, and one round of jobs, at a time in the whole cluster; and patience with the tables' own locks."""
 
 from __future__ import annotations
 
 import contextlib
+import logging
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+
+import psycopg
 
 from geoingest import db, errors
+
+log = logging.getLogger(__name__)
 
 # Any two numbers, as long as they never change.
 SCHEMA = 4_270_001
 JOBS = 4_270_002
+# A migration that is at work makes months, too.
+SCHEMA_SECONDS = 60.0
 _POLL_SECONDS = 0.2
+_ATTEMPTS = 5
 
 
 class LockedError(errors.GeoingestError):
@@ -32,6 +40,19 @@ def hold(
         yield
     finally:
         connection.execute(db.queries()["unlock"], [number])
+
+
+def patiently(act: Callable[[], object], partition: str) -> None:
+    """Acts, again when a table's lock is not to be had in time: who queues behind us has a turn in between."""
+    for attempt in range(1, _ATTEMPTS + 1):
+        try:
+            act()
+        except psycopg.errors.LockNotAvailable:
+            if attempt == _ATTEMPTS:
+                raise
+            log.warning("partition waits for a lock", extra={"partition": partition})
+        else:
+            return
 
 
 def _try(connection: db.DirectConnection, number: int) -> bool:

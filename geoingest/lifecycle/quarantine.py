@@ -3,15 +3,30 @@
 from __future__ import annotations
 
 import datetime
+from typing import NamedTuple
 
-from geoingest import db
+from typing_extensions import override
+
+from geoingest import config, db
 
 _PIECE_ROWS = 10_000
 
 
-def expire(connection: db.DirectConnection, *, rejected_days: int, now: datetime.datetime) -> int:
-    """Deletes what is older, in pieces; the number of rows gone."""
-    horizon = now - datetime.timedelta(days=rejected_days)
+class Expired(NamedTuple):
+    """How many left."""
+
+    rows: int
+
+    @override
+    def __str__(self) -> str:
+        return f"{self.rows} rejected pings gone"
+
+
+def run_once(
+    connection: db.DirectConnection, settings: config.Config, now: datetime.datetime
+) -> Expired:
+    """Deletes what is older, in pieces."""
+    horizon = now - datetime.timedelta(days=settings.rejected_days)
     gone = 0
     while True:
         deleted = connection.execute(
@@ -19,4 +34,4 @@ def expire(connection: db.DirectConnection, *, rejected_days: int, now: datetime
         ).rowcount
         gone += deleted
         if deleted < _PIECE_ROWS:
-            return gone
+            return Expired(gone)

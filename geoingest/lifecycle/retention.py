@@ -18,7 +18,7 @@ from typing import NamedTuple
 from typing_extensions import override
 
 from geoingest import config, db, errors
-from geoingest.lifecycle import barrier, partitions
+from geoingest.lifecycle import barrier, partitions, removal
 
 DAY = datetime.timedelta(days=1)
 # Beyond the age at which a ping is refused, for whatever a stalled writer may still hold; and more than
@@ -78,7 +78,7 @@ def run_once(
     for month in partitions.attached(connection):
         start, end = partitions.bounds(month)
         if end <= sealed_to:
-            partitions.drop(connection, partitions.name(month))
+            removal.drop(connection, partitions.name(month))
             months += 1
         elif start < sealed_to:
             pings += _expire_pings(connection, month, sealed_to)

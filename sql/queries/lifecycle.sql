@@ -30,15 +30,54 @@ END
 $$;
 
 -- name: list_partitions
--- partitions.ensure, on the primary. Catalog only; small.
+-- partitions.attached, on the primary. Catalog only; small. What is half detached takes no ping.
 SELECT child.relname AS partition_name
 FROM pg_inherits AS inheritance
 INNER JOIN pg_class AS child ON inheritance.inhrelid = child.oid
-WHERE inheritance.inhparent = 'geolocation_data'::regclass
+WHERE
+    inheritance.inhparent = 'geolocation_data'::regclass
+    AND NOT inheritance.inhdetachpending
 ORDER BY child.relname;
 
+-- name: mark_of_month
+-- removal.drop, on the primary: the comment that unfinished_months looks for; NULL when there is no such table.
+SELECT 'geoingest drops table ' || to_regclass($1)::oid AS mark;
+
+-- name: unfinished_months
+-- removal.finish, on the primary. Catalog only; small. What is pending comes first: it is in the others' way.
+SELECT
+    class.relname AS partition_name,
+    coalesce(described.description = 'geoingest drops table ' || class.oid, FALSE) AS is_condemned
+FROM pg_class AS class
+LEFT JOIN pg_inherits AS inheritance ON class.oid = inheritance.inhrelid
+LEFT JOIN pg_description AS described
+    ON
+        class.oid = described.objoid
+        AND described.classoid = 'pg_class'::regclass
+        AND described.objsubid = 0
+WHERE
+    class.relkind = 'r'
+    AND (
+        (
+            inheritance.inhparent = 'geolocation_data'::regclass
+            AND inheritance.inhdetachpending
+        )
+        OR described.description = 'geoingest drops table ' || class.oid
+    )
+ORDER BY
+    inheritance.inhdetachpending DESC NULLS LAST,
+    class.relname ASC;
+
+-- name: state_of_month
+-- removal.finish and removal.drop, on the primary. No row: it is no partition any more.
+SELECT inheritance.inhdetachpending AS is_pending
+FROM pg_inherits AS inheritance
+WHERE
+    inheritance.inhrelid = $1::text::regclass
+    AND inheritance.inhparent = 'geolocation_data'::regclass;
+
 -- name: delete_expired_rejections
--- quarantine.expire, on the primary, in pieces so that no statement runs long; idx_rejected_pings_received.
+-- quarantine.run_once, on the primary, in pieces so that no statement runs long; idx_rejected_pings_received.
 DELETE FROM rejected_pings
 WHERE rejected_id IN (
     SELECT rejected_id
@@ -61,4 +100,49 @@ CROSS JOIN (
     SELECT to_char(now() AT TIME ZONE 'UTC', '"geolocation_data_y"YYYY"m"MM') AS month_name
 ) AS this
 CROSS JOIN rollup_state AS state
-WHERE inheritance.inhparent = 'geolocation_data'::regclass;
+WHERE
+    inheritance.inhparent = 'geolocation_data'::regclass
+    AND NOT inheritance.inhdetachpending;
+
+-- name: note_job_run
+-- jobs.run_once, on the primary, after each run; job_runs_pkey.
+INSERT INTO job_runs AS kept (
+    job,
+    started_at,
+    seconds,
+    outcome,
+    result,
+    succeeded_at
+) VALUES (
+    $1,
+    $2,
+    $3,
+    $4,
+    $5,
+    $6
+)
+ON CONFLICT (job) DO UPDATE SET
+    started_at = excluded.started_at,
+    seconds = excluded.seconds,
+    outcome = excluded.outcome,
+    result = excluded.result,
+    succeeded_at = coalesce(excluded.succeeded_at, kept.succeeded_at);
+
+-- name: last_job_runs
+-- status.read, on the primary; whole table, a row for each job.
+SELECT
+    job,
+    started_at,
+    seconds,
+    outcome,
+    result,
+    succeeded_at
+FROM job_runs;
+
+-- name: how_far
+-- status.read, on the primary. The log of late hours is short; the oldest instants mean that nothing was done yet.
+SELECT
+    nullif(state.rolled_to, '2000-01-01 00:00:00+00') AS rolled_to,
+    nullif(state.sealed_to, '2000-01-01 00:00:00+00') AS sealed_to,
+    (SELECT count(*) FROM rollup_dirty) AS late_hours
+FROM rollup_state AS state;

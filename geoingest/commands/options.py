@@ -1,0 +1,47 @@
+"""What several commands take, and how each shows its example."""
+
+from __future__ import annotations
+
+import contextlib
+import datetime
+import pathlib
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import click
+from typing_extensions import override
+
+from geoingest.local import child
+
+F = TypeVar("F", bound=Callable[..., Any])
+FILE = click.Path(path_type=pathlib.Path, exists=True, dir_okay=False)
+_DAY_LETTERS = len("2026-11-22")
+
+
+class Instant(click.ParamType[datetime.datetime]):
+    """A day in UTC, or an instant of RFC 3339 with its offset."""
+
+    name = "DAY|INSTANT"
+
+    @override
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> datetime.datetime:  # click's own signature
+        text = f"{value}T00:00:00Z" if len(value) == _DAY_LETTERS else value
+        instant = None
+        with contextlib.suppress(ValueError, OverflowError):
+            found = datetime.datetime.fromisoformat(text)
+            instant = found.astimezone(datetime.UTC) if found.tzinfo else None
+        if instant is None:
+            self.fail(f"{value!r}: as 2026-11-22 or 2026-11-22T10:00:00Z", param, ctx)
+        return instant
+
+
+def example(text: str) -> dict[str, Any]:
+    """The end of a command's --help."""
+    return {"epilog": f"\b\nExample:\n  {text}"}
+
+
+def leash(command: F) -> F:
+    """The hidden option of those that `geoingest up` starts."""
+    return click.option(child.LEASH, is_flag=True, hidden=True)(command)

@@ -1,0 +1,86 @@
+"""Students, devices and viewers are added by hand here."""
+
+from __future__ import annotations
+
+import pathlib
+import sys
+
+import click
+
+from geoingest import config, db
+from geoingest.access import provision, roster
+from geoingest.commands import databases, options
+
+
+@click.command(
+    "provision", **options.example("geoingest provision --students 3500 --csv school.csv")
+)
+@click.option("--students", required=True, type=click.IntRange(1, 10_000_000), help="How many.")
+@click.option(
+    "--csv",
+    "path",
+    type=click.Path(path_type=pathlib.Path, dir_okay=False),
+    help="New file for the tokens; stdout without it.",
+)
+@click.pass_obj
+def provision_command(settings: config.Config, students: int, path: pathlib.Path | None) -> None:
+    """Add students with a device and a viewer each; their tokens are shown this once."""
+    with db.direct(databases.direct_url(settings)) as connection, connection.transaction():
+        enrolled = provision.bulk(connection, students)
+        # Written before the commit: no token may be valid that nobody has.
+        if path is None:
+            roster.write(sys.stdout, enrolled)
+        else:
+            with roster.create(path) as file:
+                roster.write(file, enrolled)
+    click.echo(f"{len(enrolled)} students added", err=True)
+
+
+@click.group("device")
+def device_group() -> None:
+    """Add or revoke one device."""
+
+
+@device_group.command("add", **options.example("geoingest device add --student 17"))
+@click.option("--student", type=click.IntRange(1, 2**63 - 1), help="Whose positions it reports.")
+@click.option("--gateway", is_flag=True, help="A bus unit: names the student in each ping.")
+@click.pass_obj
+def device_add(settings: config.Config, student: int | None, gateway: bool) -> None:
+    """Add a device; prints its id and token, tab-separated."""
+    if (student is None) == (not gateway):
+        raise click.UsageError("give --student ID or --gateway")
+    with db.direct(databases.direct_url(settings)) as connection:
+        device_id, token = provision.add_device(connection, student)
+    click.echo(f"{device_id}\t{token}")
+
+
+@device_group.command("revoke", **options.example("geoingest device revoke 17"))
+@click.argument("device", type=click.IntRange(1, 2**31 - 1))
+@click.pass_obj
+def device_revoke(settings: config.Config, device: int) -> None:
+    """Revoke a device; its token stops working within 5 seconds."""
+    with db.direct(databases.direct_url(settings)) as connection:
+        provision.revoke_device(connection, device)
+
+
+@click.group("viewer")
+def viewer_group() -> None:
+    """Add one viewer."""
+
+
+@viewer_group.command("add", **options.example("geoingest viewer add --students 1,2,3"))
+@click.option("--students", required=True, help="Whom the viewer may see: 1,2,3 or all.")
+@click.pass_obj
+def viewer_add(settings: config.Config, students: str) -> None:
+    """Add a viewer; prints its id and token, tab-separated."""
+    wanted = None if students == "all" else _ids(students)
+    with db.direct(databases.direct_url(settings)) as connection:
+        viewer_id, token = provision.add_viewer(connection, wanted)
+    click.echo(f"{viewer_id}\t{token}")
+
+
+def _ids(text: str) -> list[int]:
+    parts = [part.strip() for part in text.split(",")]
+    if not all(part.isascii() and part.isdigit() and 0 < int(part) < 2**63 for part in parts):
+        raise click.UsageError("--students: numbers as 1,2,3 or the word all")
+    return [int(part) for part in parts]
