@@ -21,6 +21,7 @@ from bench import (
     reads,
     report,
     results,
+    rollup,
     school_day,
     soak,
     storm,
@@ -118,6 +119,13 @@ def soak_command(save: bool, service: str, **given: Any) -> None:
 def reads_command(save: bool, **given: Any) -> None:
     """Latency of the newest position and of a day's track while pings arrive, open loop."""
     _finish(suite.Measurement("reads", reads.run, reads.Plan(**given), None), save=save)
+
+
+@main.command("rollup", **_example("python -m bench rollup --days 24"))
+@options.of(rollup.Plan(), days="Of 120 pings of each student.")
+def rollup_command(save: bool, **given: Any) -> None:
+    """Time to roll up a month, and to bring in pings that come late."""
+    _finish(suite.Measurement("rollup", rollup.run, rollup.Plan(**given), None), save=save)
 
 
 @main.command("provision", **_example("python -m bench provision --students 100000"))

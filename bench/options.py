@@ -21,6 +21,7 @@ _WORDS = {
     "greedy_pairs": "Laps without and with the greedy device.",
     "greedy_seconds": "Per lap.",
     "jobs": "With `geoingest jobs` beside.",
+    "late": "Pings that come when their hour is rolled up.",
     "minutes": "Measured.",
     "patience": "Seconds after which what is left is an error.",
     "pings": "Pings per second meanwhile.",

@@ -95,6 +95,19 @@ READS = Section(
         Number("errors", "errors", "= 0"),
     ),
 )
+ROLLUP = Section(
+    "rollup",
+    "Ten million pings of 3,500 students in 24 school days, rolled up by hour and by day in one go, as"
+    " after months without the roller; beside it the time to count and sum the same rows. Then 1,000"
+    " pings come late, each into another student's hour.",
+    (
+        Number("pings", "pings"),
+        Number("seconds", "rolled up, s"),
+        Number("pings_per_s", "pings per second"),
+        Number("seconds_to_read", "times as long as reading them"),
+        Number("late_seconds", "1,000 late hours rolled again, s", "< 5"),
+    ),
+)
 PROVISION = Section(
     "provision",
     "The real command from its start to its end, tokens written to a CSV.",

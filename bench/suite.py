@@ -12,6 +12,7 @@ from bench import (
     peers,
     provision,
     reads,
+    rollup,
     school_day,
     soak,
     storm,
@@ -51,6 +52,7 @@ ALL = (
     Measurement("overload", overload.run, overload.Plan(), overload.QUICK),
     Measurement("soak", soak.run, soak.Plan(minutes=10.0), soak.Plan(minutes=1.0)),
     Measurement("reads", reads.run, reads.Plan(), reads.Plan(students=500, days=5, seconds=10.0)),
+    Measurement("rollup", rollup.run, rollup.Plan(), rollup.Plan(500, 5, 100)),
     Measurement("provision", provision.run, provision.Plan(), provision.Plan(10_000)),
     Measurement("school-day", school_day.run, school_day.Plan(), school_day.QUICK),
 )
