@@ -98,6 +98,9 @@ class Config:
     max_future_seconds: float = _setting(
         "GEOINGEST_MAX_FUTURE_SECONDS", 300.0, "how far ahead a device's clock may be"
     )
+    rollup_days: int = _setting(
+        "GEOINGEST_ROLLUP_DAYS", 365, "age up to which hours and days are kept"
+    )
     rejected_days: int = _setting("GEOINGEST_REJECTED_DAYS", 30, "age up to which rejects are kept")
     shutdown_seconds: float = _setting(
         "GEOINGEST_SHUTDOWN_SECONDS", 4.5, "for answering what was read before a stop"
