@@ -27,8 +27,8 @@ _KINDS: tuple[tuple[shapes.Resolution, bool], ...] = (
 class Cursor(NamedTuple):
     """Every ping up to `timestamp` was shown, in whatever resolution; None before the first page.
 
-    At that instant itself those of `device_id` and above. Hours or days go on to the window's end
-    (`to_end`), or pings follow from the horizon on.
+    At that instant itself those of `device_id` and above. Of `auto`, hours or days go on `to_end` of
+    the window as far as there are any, or only to the horizon.
     """
 
     resolution: shapes.Resolution

@@ -74,7 +74,7 @@ async def fitting(
 def finest(window: Window) -> cursor.Cursor:
     """Where the walk begins that leaves out least: `auto` is hours before the horizon, then pings."""
     if window.resolution != "auto":
-        return cursor.Cursor(window.resolution, window.resolution != "raw")
+        return cursor.Cursor(window.resolution)
     return cursor.Cursor("hour" if window.start < window.horizon else "raw")
 
 
@@ -98,14 +98,16 @@ async def _rollups(
     connection: db.Connection, student_id: int, window: Window, after: cursor.Cursor, limit: int
 ) -> Page:
     query, shape = _ROLLUPS[after.resolution]
-    shown_to = after.timestamp or ping.EPOCH
+    shown_to, end = after.timestamp or ping.EPOCH, window.end
+    if window.resolution == "auto" and not after.to_end:
+        end = min(end, window.horizon)
     # Asked first: what is rolled up meanwhile is more than was promised.
     rolled_to = await connection.fetchval(db.queries()["rolled_to"])
     rows = await connection.fetch(
         db.queries()[query],
         student_id,
         max(window.start, shown_to),
-        window.end if after.to_end else min(window.end, window.horizon),
+        end,
         window.oldest,
         shown_to,
         limit + 1,
