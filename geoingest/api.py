@@ -8,12 +8,22 @@ from geoingest import http, ping
 from geoingest.ingest import answers
 from geoingest.operations import openapi
 from geoingest.tracking import endpoints as tracking
-from geoingest.tracking import parameters, shapes, track
+from geoingest.tracking import formats, geojson, parameters, shapes, track
 
 _UNAUTHENTICATED = "No valid bearer token"
 _AWAY = "Not now: come again after Retry-After seconds"
 _ONE_PING = openapi.reference(ping.PingBody)
 _INSTANT = {"type": "string", "format": "date-time"}
+_DATE = {"type": "string", "format": "date"}
+_FILE = {"type": "string"}
+_TRACKS = (shapes.RawTrack, shapes.HourTrack, shapes.DayTrack)
+_FEATURES = (geojson.RawFeatures, geojson.HourFeatures, geojson.DayFeatures)
+_RESOLUTION = (
+    "Every ping (raw), or what the pings of an hour or a day come to, which is kept for longer. auto:"
+    " hours or days for what lies before the pings that are kept, or where there are more pings than"
+    " `limit`, then pings; one cursor walks through both, and each page says which it has. A file has"
+    " hours, then pings."
+)
 
 
 def _path_student() -> dict[str, Any]:
@@ -35,7 +45,7 @@ _OPERATIONS = (
         "/v1/pings",
         "Post pings",
         "device",
-        {http.JSON: answers.PingsAnswer},
+        {http.JSON: openapi.reference(answers.PingsAnswer)},
         {
             400: "The body is not JSON at all",
             401: _UNAUTHENTICATED,
@@ -54,7 +64,7 @@ _OPERATIONS = (
         "/v1/students/{student_id}/location",
         "Get a student's location",
         "viewer",
-        {http.JSON: shapes.LocationAnswer},
+        {http.JSON: openapi.reference(shapes.LocationAnswer)},
         {401: _UNAUTHENTICATED, 404: "No such student for you, or no_position", 503: _AWAY},
         parameters=[_path_student()],
     ),
@@ -63,7 +73,7 @@ _OPERATIONS = (
         "/v1/locations",
         "Get many locations",
         "viewer",
-        {http.JSON: shapes.LocationsAnswer},
+        {http.JSON: openapi.reference(shapes.LocationsAnswer)},
         {
             400: "A parameter is not valid",
             401: _UNAUTHENTICATED,
@@ -87,7 +97,11 @@ _OPERATIONS = (
         "/v1/students/{student_id}/track",
         "Get a student's track",
         "viewer",
-        {http.JSON: shapes.TrackAnswer, tracking.GEOJSON: shapes.TrackFeatures},
+        {
+            http.JSON: openapi.one_of(*_TRACKS),
+            tracking.GEOJSON: openapi.one_of(*_FEATURES),
+            **dict.fromkeys(formats.FORMATS, _FILE),
+        },
         {
             400: "A parameter is not valid",
             401: _UNAUTHENTICATED,
@@ -101,8 +115,8 @@ _OPERATIONS = (
             _query("to", _INSTANT, "End, excluded; now when left out."),
             _query(
                 "resolution",
-                {"type": "string", "enum": ["auto", "raw"], "default": "auto"},
-                "Every ping (raw) is the only one so far.",
+                {"type": "string", "enum": list(parameters.RESOLUTIONS), "default": "auto"},
+                _RESOLUTION,
             ),
             _query(
                 "limit",
@@ -112,9 +126,29 @@ _OPERATIONS = (
                     "maximum": track.MOST_POINTS,
                     "default": parameters.DEFAULT_LIMIT,
                 },
-                "Points per page.",
+                "Points per page; not for a file.",
             ),
-            _query("cursor", {"type": "string"}, "`next` of the page before."),
+            _query("cursor", {"type": "string"}, "`next` of the page before; not for a file."),
+        ],
+        words="A page, as JSON or GeoJSON; or the whole window as a file, which is cut by a reset when"
+        " it cannot be read to its end. A file's as_of and source are headers, As-Of and Source.",
+    ),
+    openapi.Operation(
+        "get",
+        "/v1/students/{student_id}/days",
+        "Get a student's days",
+        "viewer",
+        {http.JSON: openapi.reference(shapes.DaysAnswer)},
+        {
+            400: "A parameter is not valid",
+            401: _UNAUTHENTICATED,
+            404: "No such student for you",
+            503: _AWAY,
+        },
+        parameters=[
+            _path_student(),
+            _query("from", _DATE, "First day, included; 29 days before `to` when left out."),
+            _query("to", _DATE, "Last day, included; today when left out."),
         ],
     ),
 )
@@ -129,7 +163,8 @@ def document() -> bytes:
             answers.PingsAnswer,
             shapes.LocationAnswer,
             shapes.LocationsAnswer,
-            shapes.TrackAnswer,
-            shapes.TrackFeatures,
+            shapes.DaysAnswer,
+            *_TRACKS,
+            *_FEATURES,
         ],
     )

@@ -143,7 +143,10 @@ def public(settings: config.Config, service: Service) -> web.Application:
     app = web.Application(middlewares=[http.observe], client_max_size=settings.max_body_bytes)
     app.add_routes(endpoints.routes(endpoints.Endpoints(service.intake)))
     reading = tracking_endpoints.Endpoints(
-        viewers, service.replica, detail_days=settings.detail_days
+        viewers,
+        service.replica,
+        detail_days=settings.detail_days,
+        rollup_days=settings.rollup_days,
     )
     app.add_routes(tracking_endpoints.routes(reading))
     app.add_routes(openapi.routes(api.document()))

@@ -30,13 +30,13 @@ class Guardian:
     """Asks as one viewer."""
 
     def __init__(self, running: conftest.Running, token: str) -> None:
-        self._running = running
+        self.running = running
         self._token = token
 
     async def ask(self, path: str, *, accept: str = "*/*", **parameters: Any) -> Answer:
         """GET, with these parameters in the query."""
         headers = {"Authorization": f"Bearer {self._token}", "Accept": accept}
-        async with self._running.client.get(path, headers=headers, params=parameters) as answer:
+        async with self.running.client.get(path, headers=headers, params=parameters) as answer:
             return Answer(answer.status, answer.headers, await answer.read())
 
 

@@ -77,7 +77,7 @@ def parse(text: str) -> Scrape:
     return Scrape({one.name: one for one in families if (one.type, one.name[-8:]) != added})
 
 
-async def _scrape(running: conftest.Running) -> Scrape:
+async def scrape(running: conftest.Running) -> Scrape:
     async with running.admin.get("/metrics") as answer:
         assert answer.status == 200
         return parse(await answer.text())
@@ -105,7 +105,7 @@ def _pings(count: int, *, minutes: int = 1, **changes: object) -> list[dict[str,
 
 async def test_every_name_of_the_catalogue_is_there(running: conftest.Running) -> None:
     """Each with its words; the process's own beside them; and nothing of ours that is not in it."""
-    check_names(await _scrape(running))
+    check_names(await scrape(running))
 
 
 def check_names(scrape: Scrape) -> None:
@@ -127,7 +127,7 @@ async def test_zero_is_visible_and_limits_are_told(
         lambda: running.service.queue.open_lanes == database.settings().writers_each
     )
 
-    check_zeros(await _scrape(running), database.settings(), workers=1)
+    check_zeros(await scrape(running), database.settings(), workers=1)
 
 
 def check_zeros(scrape: Scrape, settings: config.Config, *, workers: int) -> None:
@@ -176,7 +176,7 @@ async def test_labels_stay_in_closed_sets_whatever_is_asked(
         if route.resource is not None
     }
 
-    check_labels(await _scrape(running), paths)
+    check_labels(await scrape(running), paths)
 
 
 def check_labels(scrape: Scrape, paths: set[str]) -> None:
@@ -202,7 +202,7 @@ async def test_every_received_ping_is_counted_in_one_place(
     running = await start(database.settings(max_queue_pings=50))
     await running.service.credentials.refresh()
     token = school[0].device_token
-    before = await _scrape(running)
+    before = await scrape(running)
 
     statuses = [await _post(running, token, _pings(20))]
     statuses += [await _post(running, token, [*_pings(20), *_pings(5, latitude=91), 7])]
@@ -214,7 +214,7 @@ async def test_every_received_ping_is_counted_in_one_place(
     await conftest.until(lambda: bool(running.service.queue.open_lanes))
     statuses += [await _post(running, token, _pings(4, minutes=5))]
 
-    after = await _scrape(running)
+    after = await scrape(running)
     counts: dict[str, Any] = {
         name: after.value(f"geoingest_pings_{name}_total")
         - before.value(f"geoingest_pings_{name}_total")
@@ -238,12 +238,12 @@ async def test_reads_tell_their_source_and_the_replica_its_lag(
 ) -> None:
     """A read counts once under its source; a replica in use is seen, with its lag."""
     await conftest.until(lambda: running.service.replica.in_use, seconds=20)
-    before = await _scrape(running)
+    before = await scrape(running)
     headers = {"Authorization": f"Bearer {school[0].viewer_token}"}
     path = f"/v1/students/{school[0].student_id}/track"
     async with running.client.get(path, headers=headers) as answer:
         assert answer.status == 200
-    after = await _scrape(running)
+    after = await scrape(running)
 
     assert after.value("geoingest_reads_total") - before.value("geoingest_reads_total") == 1
     assert (

@@ -23,7 +23,7 @@ from geoingest import api, app, db, ping
 from geoingest.access import provision
 from geoingest.ingest import answers
 from geoingest.operations import openapi
-from geoingest.tracking import parameters, shapes, track
+from geoingest.tracking import geojson, parameters, shapes, track
 from tests import conftest, guardians
 
 DOCUMENT = orjson.loads(api.document())
@@ -150,7 +150,7 @@ def test_real_answers_are_as_described(served: Served) -> None:
                 )
                 statuses.append(served.call(case))
 
-    assert statuses == [200] * 7
+    assert statuses == [200] * 9
 
 
 def test_every_route_is_described_and_every_description_has_a_route(
@@ -165,7 +165,7 @@ def test_every_route_is_described_and_every_description_has_a_route(
 
     described = {(method, path) for path, method in OPERATIONS.values()}
     assert routes - {("GET", "/openapi.json")} == described
-    assert len(described) == 4
+    assert len(described) == 5
 
 
 async def test_the_document_is_served_as_it_is_made(running: conftest.Running) -> None:
@@ -187,8 +187,13 @@ async def test_the_document_is_served_as_it_is_made(running: conftest.Running) -
         answers.IgnoredField,
         shapes.LocationAnswer,
         shapes.LocationsAnswer,
-        shapes.TrackAnswer,
-        shapes.TrackFeatures,
+        shapes.RawTrack,
+        shapes.HourTrack,
+        shapes.DayTrack,
+        shapes.DaysAnswer,
+        geojson.RawFeatures,
+        geojson.HourFeatures,
+        geojson.DayFeatures,
         openapi.Problem,
     ],
 )

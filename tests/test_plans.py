@@ -1,4 +1,4 @@
-"""A day's track and the newest ping touch two months at most, by their index: what the planner says."""
+"""A day's track and the newest ping touch two months at most, a year none, by their keys: says the planner."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 
 from geoingest import db
 from geoingest.lifecycle import partitions
-from geoingest.tracking import latest, track
+from geoingest.tracking import cursor, days, latest, track
 from tests import conftest
 
 # The turn of a month in which all months around it exist, whenever the tests run.
@@ -23,6 +23,16 @@ _TYPES = {
     "newest_ping": "bigint, timestamptz, timestamptz",
     "newest_pings": "bigint[], timestamptz, timestamptz",
     "track_points": "bigint, timestamptz, timestamptz, integer, integer",
+    "track_hours": "bigint, timestamptz, timestamptz, timestamptz, timestamptz, integer",
+    "track_days": "bigint, timestamptz, timestamptz, timestamptz, timestamptz, integer",
+    "pings_in_hours": "bigint, timestamptz, timestamptz, integer",
+    "count_hours": "bigint, timestamptz, timestamptz, timestamptz, integer",
+    "days_between": "bigint, date, date, timestamptz",
+}
+# Where a question about a year should look, and nowhere else.
+_ROLLUP_KEYS = {
+    ("geolocation_hourly", "geolocation_hourly_pkey"),
+    ("geolocation_daily", "geolocation_daily_pkey"),
 }
 
 Question = Callable[[Any, datetime.datetime], Awaitable[object]]
@@ -40,6 +50,11 @@ class _Recorder:
 
     async def fetchrow(self, query: str, *values: object) -> None:
         await self.fetch(query, *values)
+
+    async def fetchval(self, query: str, *values: object) -> int:
+        """More than any limit."""
+        await self.fetch(query, *values)
+        return 10**9
 
 
 @pytest.fixture
@@ -67,13 +82,42 @@ async def _newest_of_all(connection: Any, now: datetime.datetime) -> object:
     return await latest.fetch_many(connection, students, horizon=now - DETAIL, now=now)
 
 
+def _window(now: datetime.datetime, resolution: track.Resolution, *, days: int) -> track.Window:
+    return track.Window(now - days * DAY, now, now - DETAIL, now - 365 * DAY, resolution)
+
+
 async def _day(connection: Any, now: datetime.datetime) -> object:
-    return await track.fetch(connection, 7, track.Window(now - DAY, now, 1000, None))
+    window = _window(now, "raw", days=1)
+    return await track.fetch(connection, 7, window, cursor.Cursor("raw"), limit=1000)
 
 
 async def _day_page(connection: Any, now: datetime.datetime) -> object:
-    after = track.Cursor(now - DAY / 2, 7)
-    return await track.fetch(connection, 7, track.Window(now - DAY, now, 10, after))
+    after = cursor.Cursor("raw", timestamp=now - DAY / 2, device_id=7)
+    return await track.fetch(connection, 7, _window(now, "raw", days=1), after, limit=10)
+
+
+async def _what_fits(connection: Any, now: datetime.datetime) -> object:
+    return await track.fitting(connection, 7, _window(now, "auto", days=60), limit=1000)
+
+
+async def _hours(connection: Any, now: datetime.datetime) -> object:
+    window = _window(now, "hour", days=60)
+    return await track.fetch(connection, 7, window, cursor.Cursor("hour"), limit=1000)
+
+
+async def _hours_page(connection: Any, now: datetime.datetime) -> object:
+    after = cursor.Cursor("hour", timestamp=now - 3 * DAY)
+    return await track.fetch(connection, 7, _window(now, "hour", days=60), after, limit=10)
+
+
+async def _days(connection: Any, now: datetime.datetime) -> object:
+    window = _window(now, "day", days=60)
+    return await track.fetch(connection, 7, window, cursor.Cursor("day"), limit=1000)
+
+
+async def _last_days(connection: Any, now: datetime.datetime) -> object:
+    span = days.Span((now - 30 * DAY).date(), now.date(), now - 365 * DAY)
+    return await days.fetch(connection, 7, span)
 
 
 @pytest.mark.parametrize("mode", ["force_custom_plan", "force_generic_plan"])
@@ -94,6 +138,36 @@ async def test_the_questions_touch_two_months_at_most_by_their_index(
                 assert {scan["Node Type"] for scan in scans} <= {"Index Scan", "Index Only Scan"}
                 assert all("student_id = " in scan["Index Cond"] for scan in scans)
                 assert any(scan["Actual Rows"] for scan in scans)
+
+
+@pytest.mark.parametrize("mode", ["force_custom_plan", "force_generic_plan"])
+async def test_months_ago_is_answered_from_the_rollups_by_their_keys(
+    seeded: psycopg.Connection, mode: str, subtests: pytest.Subtests
+) -> None:
+    """Hours, days and what auto asks first touch no detail, and of the rollups one student's."""
+    begin, end = TURN - 90 * DAY, TURN + 20 * DAY
+    seeded.execute("SELECT roll_hours(0, 100, %s, %s)", [begin, end])
+    seeded.execute("SELECT roll_days(0, 100, %s, %s)", [begin, end])
+    seeded.execute("ANALYZE geolocation_hourly")
+    seeded.execute("ANALYZE geolocation_daily")
+    seeded.execute(f"SET plan_cache_mode = {mode}".encode())
+    seen = set[tuple[str, str]]()
+
+    for question in (_what_fits, _hours, _hours_page, _days, _last_days):
+        recorder = _Recorder()
+        await question(recorder, MIDDLE)
+        asked = [one for one in recorder.asked if one[0] != db.queries()["rolled_to"]]
+        for query, values in asked:
+            with subtests.test(f"{question.__name__} {query}"):
+                (scan,) = _executed(_explain(seeded, query, values))
+
+                assert scan["Actual Rows"] > 0
+                assert scan["Actual Rows"] + scan.get("Rows Removed by Filter", 0) <= 60 * 24 + 2
+                index = scan["Plans"][0] if scan["Node Type"] == "Bitmap Heap Scan" else scan
+                assert all(one in index["Index Cond"] for one in ("student_id = ", " >", " <"))
+                seen.add((scan["Relation Name"], index["Index Name"]))
+
+    assert seen == _ROLLUP_KEYS
 
 
 async def test_more_months_would_be_noticed(seeded: psycopg.Connection) -> None:

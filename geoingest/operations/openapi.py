@@ -33,10 +33,11 @@ class Operation(NamedTuple):
     path: str
     summary: str
     tag: str
-    answers: Mapping[str, type[msgspec.Struct]]
+    answers: Mapping[str, Schema]
     errors: Mapping[int, str]
     parameters: Sequence[Schema] = ()
     body: Mapping[str, Schema] | None = None
+    words: str = "OK"
 
 
 def document(operations: Sequence[Operation], structs: Sequence[type[msgspec.Struct]]) -> bytes:
@@ -81,9 +82,14 @@ def reference(struct: type[msgspec.Struct]) -> Schema:
     return {"$ref": _REF.format(name=struct.__name__)}
 
 
+def one_of(*structs: type[msgspec.Struct]) -> Schema:
+    """Exactly one of these."""
+    return {"oneOf": [reference(one) for one in structs]}
+
+
 def _operation(operation: Operation) -> Schema:
-    answers = {kind: {"schema": reference(struct)} for kind, struct in operation.answers.items()}
-    responses: Schema = {"200": {"description": "OK", "content": answers}}
+    answers = {kind: {"schema": schema} for kind, schema in operation.answers.items()}
+    responses: Schema = {"200": {"description": operation.words, "content": answers}}
     for status, words in operation.errors.items():
         response: Schema = {
             "description": words,

@@ -1,18 +1,33 @@
-"""The read side: where a student is, where many are, and where one was."""
+"""The read side: where a student is, where many are, where one was, and what its days were like."""
 
 from __future__ import annotations
 
 import datetime
+import functools
 from collections.abc import Callable
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 import msgspec
 from aiohttp import hdrs, web
 
 from geoingest import db, errors, http, metrics
-from geoingest.tracking import latest, parameters, replica, shapes, track
+from geoingest.tracking import (
+    cursor,
+    days,
+    export,
+    formats,
+    geojson,
+    latest,
+    parameters,
+    replica,
+    shapes,
+    track,
+)
+
+T = TypeVar("T")
 
 GEOJSON = "application/geo+json"
+_SERVED = (http.JSON, GEOJSON, *formats.FORMATS)
 # What one answer holds when all are asked for.
 _MOST_LOCATIONS = 5_000
 _encode = msgspec.json.Encoder().encode
@@ -43,11 +58,13 @@ class Endpoints:
         source: replica.Replica,
         *,
         detail_days: int,
+        rollup_days: int,
         now: Callable[[], datetime.datetime] = lambda: datetime.datetime.now(datetime.UTC),
     ) -> None:
         self._permits = permits
         self._source = source
         self._detail = datetime.timedelta(days=detail_days)
+        self._rollup = datetime.timedelta(days=rollup_days)
         self._now = now
 
     async def get_location(self, request: web.Request) -> web.Response:
@@ -87,30 +104,69 @@ class Endpoints:
         answer = await self._source.ask(query)
         return _json(shapes.LocationsAnswer(answer.result, answer.as_of, answer.source))
 
-    async def get_track(self, request: web.Request) -> web.Response:
-        """One student's pings in a window."""
+    async def get_track(self, request: web.Request) -> web.StreamResponse:
+        """Where one student was in a window: a page of it, or as a file the whole."""
         digest = http.bearer_digest(request.headers)
         student_id = parameters.student_id(request)
-        as_geojson = _wants_geojson(request)
+        media_type = parameters.media_type(request, _SERVED)
         now = self._now()
-        window = parameters.window(request, horizon=now - self._detail, now=now)
+        window = parameters.window(
+            request, horizon=now - self._detail, oldest=now - self._rollup, now=now
+        )
+        ask = functools.partial(self._page, digest, student_id, window)
+        if form := formats.FORMATS.get(media_type):
+            parameters.refuse_page(request)
+            ask_more = functools.partial(ask, export.PAGE_POINTS)
+            return await export.stream(request, form, track.finest(window), ask_more)
+        answer = await ask(*parameters.page(request, window.resolution))
+        page = answer.result
+        metrics.track_points.observe(len(page.points))
+        shape = shapes.TRACKS[page.resolution](
+            student_id,
+            page.resolution,
+            page.points,
+            cursor.write(page.following),
+            answer.as_of,
+            answer.source,
+        )
+        if media_type == GEOJSON:
+            return _json(geojson.features(shape), content_type=GEOJSON)
+        return _json(shape)
+
+    async def _page(
+        self,
+        digest: bytes,
+        student_id: int,
+        window: track.Window,
+        limit: int,
+        after: cursor.Cursor | None,
+    ) -> replica.Answer[track.Page]:
+        async def query(connection: db.Connection) -> track.Page:
+            await self._permits.require(connection, digest, student_id)
+            with metrics.track_query_duration.time():
+                begin = after or await track.fitting(connection, student_id, window, limit=limit)
+                return await track.fetch(connection, student_id, window, begin, limit=limit)
+
+        answer = await self._source.ask(query)
+        return _rolled(answer, answer.result.rolled_to)
+
+    async def get_days(self, request: web.Request) -> web.Response:
+        """One student's days."""
+        digest = http.bearer_digest(request.headers)
+        student_id = parameters.student_id(request)
+        now = self._now()
+        span = parameters.span(request, oldest=now - self._rollup, now=now)
 
         async def query(
             connection: db.Connection,
-        ) -> tuple[list[shapes.Point], track.Cursor | None]:
+        ) -> tuple[list[shapes.Day], datetime.datetime]:
             await self._permits.require(connection, digest, student_id)
-            with metrics.track_query_duration.time():
-                return await track.fetch(connection, student_id, window)
+            return await days.fetch(connection, student_id, span)
 
         answer = await self._source.ask(query)
-        points, following = answer.result
-        metrics.track_points.observe(len(points))
-        shape = shapes.TrackAnswer(
-            student_id, "raw", points, track.write_cursor(following), answer.as_of, answer.source
-        )
-        if as_geojson:
-            return _json(shapes.features(shape), content_type=GEOJSON)
-        return _json(shape)
+        found, rolled_to = answer.result
+        answer = _rolled(answer, rolled_to)
+        return _json(shapes.DaysAnswer(student_id, found, answer.as_of, answer.source))
 
 
 def routes(endpoints: Endpoints) -> list[web.RouteDef]:
@@ -118,20 +174,16 @@ def routes(endpoints: Endpoints) -> list[web.RouteDef]:
     return [
         web.get(r"/v1/students/{student_id:[0-9]+}/location", endpoints.get_location),
         web.get(r"/v1/students/{student_id:[0-9]+}/track", endpoints.get_track),
+        web.get(r"/v1/students/{student_id:[0-9]+}/days", endpoints.get_days),
         web.get("/v1/locations", endpoints.get_locations),
     ]
 
 
-def _wants_geojson(request: web.Request) -> bool:
-    """The first media type of Accept that is served here; NotAcceptableError when none is."""
-    accept = request.headers.get(hdrs.ACCEPT, "*/*")
-    for part in accept.split(","):
-        kind = part.partition(";")[0].strip().lower()
-        if kind == GEOJSON:
-            return True
-        if kind in {http.JSON, "application/*", "*/*", ""}:
-            return False
-    raise errors.NotAcceptableError(f"served here: {http.JSON}, {GEOJSON}")
+def _rolled(answer: replica.Answer[T], rolled_to: datetime.datetime | None) -> replica.Answer[T]:
+    """Rollups are complete only as far as pings are rolled up."""
+    if rolled_to is None or rolled_to > answer.as_of:
+        return answer
+    return answer._replace(as_of=rolled_to)
 
 
 def _json(answer: msgspec.Struct, *, content_type: str = http.JSON) -> web.Response:

@@ -1,20 +1,30 @@
-"""Query parameters become checked values, or a BadQueryError that names the parameter."""
+"""What a question says becomes checked values, or a BadQueryError that names the parameter."""
 
 from __future__ import annotations
 
 import datetime
+from collections.abc import Sequence
+from typing import TypeVar
 
 import msgspec
-from aiohttp import web
+from aiohttp import hdrs, web
 
-from geoingest import errors, ping
-from geoingest.tracking import track
+from geoingest import errors, http, ping
+from geoingest.tracking import cursor, days, track
 
+D = TypeVar("D", datetime.datetime, datetime.date)
+
+RESOLUTIONS: tuple[track.Resolution, ...] = ("auto", "raw", "hour", "day")
 # So many of the longest ids fit into one request line.
 MOST_STUDENTS = 200
 DEFAULT_LIMIT = 1_000
 _DEFAULT_WINDOW = datetime.timedelta(days=1)
-_TRACK = frozenset({"from", "to", "resolution", "limit", "cursor"})
+_DEFAULT_SPAN = datetime.timedelta(days=29)
+# The clock that is furthest ahead of UTC's.
+_EASTERNMOST = datetime.timedelta(hours=14)
+_PAGE = ("limit", "cursor")
+_WINDOW = frozenset({"from", "to"})
+_TRACK = _WINDOW | {"resolution", *_PAGE}
 _LARGEST_ID = 2**63 - 1
 
 
@@ -36,21 +46,71 @@ def student_ids(request: web.Request) -> list[int] | None:
     return [_number("student_id", text, _LARGEST_ID) for text in texts] or None
 
 
+def media_type(request: web.Request, served: Sequence[str]) -> str:
+    """The first of Accept that is served; NotAcceptableError when none is."""
+    accept = request.headers.get(hdrs.ACCEPT, "*/*")
+    for part in accept.split(","):
+        kind = part.partition(";")[0].strip().lower()
+        if kind in served:
+            return kind
+        if kind in {"application/*", "*/*", ""}:
+            return http.JSON
+    raise errors.NotAcceptableError(f"served here: {', '.join(served)}")
+
+
 def window(
-    request: web.Request, *, horizon: datetime.datetime, now: datetime.datetime
+    request: web.Request,
+    *,
+    horizon: datetime.datetime,
+    oldest: datetime.datetime,
+    now: datetime.datetime,
 ) -> track.Window:
-    """The window of a track: the last day unless said otherwise, never before the horizon."""
+    """The window of a track: the last day unless said otherwise."""
     _refuse_others(request, _TRACK)
     query = request.query
-    if query.get("resolution", "auto") not in {"auto", "raw"}:
-        raise errors.BadQueryError("resolution: auto or raw")
+    resolution = query.get("resolution", "auto")
+    if resolution not in RESOLUTIONS:
+        raise errors.BadQueryError(f"resolution: one of {', '.join(RESOLUTIONS)}")
     end = _instant("to", query["to"]) if "to" in query else now
-    start = _instant("from", query["from"]) if "from" in query else _a_day_before(end)
-    if start > end:
-        raise errors.BadQueryError("from: must not be after to")
+    start = _instant("from", query["from"]) if "from" in query else _before(end, _DEFAULT_WINDOW)
+    _check_order(start, end)
+    return track.Window(start, end, horizon, oldest, resolution)
+
+
+def page(request: web.Request, resolution: track.Resolution) -> tuple[int, cursor.Cursor | None]:
+    """How many points, and behind which; None on the first page."""
+    query = request.query
     limit = _number("limit", query.get("limit", str(DEFAULT_LIMIT)), track.MOST_POINTS)
-    after = track.read_cursor(query["cursor"]) if "cursor" in query else None
-    return track.Window(max(start, horizon), max(end, horizon), limit, after)
+    if "cursor" not in query:
+        return limit, None
+    after = cursor.read(query["cursor"])
+    if resolution not in {"auto", after.resolution}:
+        raise errors.BadQueryError("cursor: it belongs to another resolution")
+    return limit, after
+
+
+def refuse_page(request: web.Request) -> None:
+    """BadQueryError when part of a file is asked for."""
+    for name in _PAGE:
+        if name in request.query:
+            raise errors.BadQueryError(f"{name}: a file holds the whole window")
+
+
+def span(request: web.Request, *, oldest: datetime.datetime, now: datetime.datetime) -> days.Span:
+    """Which days: the last thirty unless said otherwise, both ends included."""
+    _refuse_others(request, _WINDOW)
+    query = request.query
+    if "to" in query:
+        last = _date("to", query["to"])
+        first = _before(last, _DEFAULT_SPAN)
+    else:
+        # The school's today, wherever it is.
+        last = (now + _EASTERNMOST).date()
+        first = now.date() - _DEFAULT_SPAN
+    if "from" in query:
+        first = _date("from", query["from"])
+    _check_order(first, last)
+    return days.Span(first, last, oldest)
 
 
 def _refuse_others(request: web.Request, known: frozenset[str]) -> None:
@@ -75,8 +135,20 @@ def _instant(name: str, text: str) -> datetime.datetime:
         ) from exc
 
 
-def _a_day_before(end: datetime.datetime) -> datetime.datetime:
+def _date(name: str, text: str) -> datetime.date:
     try:
-        return end - _DEFAULT_WINDOW
+        return msgspec.convert(text, datetime.date)
+    except msgspec.ValidationError as exc:
+        raise errors.BadQueryError(f"{name}: a date, as 2026-11-22") from exc
+
+
+def _before(end: D, by: datetime.timedelta) -> D:
+    try:
+        return end - by
     except OverflowError:
         return end
+
+
+def _check_order(start: D, end: D) -> None:
+    if start > end:
+        raise errors.BadQueryError("from: must not be after to")

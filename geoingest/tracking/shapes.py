@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Sequence
-from typing import Literal
+from typing import Generic, Literal, TypeAlias, TypeVar
 
 import msgspec
 
 from geoingest.tracking import replica
+
+R_co = TypeVar("R_co", covariant=True)
+P_co = TypeVar("P_co", covariant=True)
+Resolution: TypeAlias = Literal["raw", "hour", "day"]
 
 
 class Location(msgspec.Struct, gc=False):
@@ -57,49 +61,91 @@ class Point(msgspec.Struct, gc=False):
     received_at: datetime.datetime
 
 
-class TrackAnswer(msgspec.Struct, gc=False):
+class HourPoint(msgspec.Struct, gc=False):
+    """What the pings of one hour come to; `timestamp` is its beginning, the place is their mean."""
+
+    timestamp: datetime.datetime
+    latitude: float
+    longitude: float
+    accuracy: float | None
+    pings: int
+    first_at: datetime.datetime
+    last_at: datetime.datetime
+    distance_m: float
+    moving_seconds: float
+    max_speed: float | None
+    south: float
+    west: float
+    north: float
+    east: float
+
+
+class DayPoint(msgspec.Struct, gc=False):
+    """What the pings of one day come to; `day` is the date at the school, the place is their mean."""
+
+    day: datetime.date
+    latitude: float
+    longitude: float
+    accuracy: float | None
+    pings: int
+    first_at: datetime.datetime
+    last_at: datetime.datetime
+    distance_m: float
+    moving_seconds: float
+    max_speed: float | None
+    south: float
+    west: float
+    north: float
+    east: float
+
+
+AnyPoint: TypeAlias = Point | HourPoint | DayPoint
+
+
+class Track(msgspec.Struct, Generic[R_co, P_co], frozen=True):
     """Points oldest first; `next` is the cursor of the following page, null on the last."""
 
     student_id: int
-    resolution: Literal["raw"]
-    points: list[Point]
+    resolution: R_co
+    points: Sequence[P_co]
     next: str | None
     as_of: datetime.datetime
     source: replica.Source
 
 
-class PointGeometry(msgspec.Struct, tag_field="type", tag="Point"):
-    """RFC 7946: longitude, latitude, and altitude where it is known."""
-
-    coordinates: list[float]
+class RawTrack(Track[Literal["raw"], Point], frozen=True):
+    """Every ping, oldest first; `next` is the cursor of the following page, null on the last."""
 
 
-class PointProperties(msgspec.Struct):
-    """What a point says beside its place."""
-
-    device_id: int
-    timestamp: datetime.datetime
-    accuracy: float | None
-    speed: float | None
-    course: float | None
-    battery: int | None
-    received_at: datetime.datetime
+class HourTrack(Track[Literal["hour"], HourPoint], frozen=True):
+    """Hours, oldest first; `next` may lead on to pings, null on the last page."""
 
 
-class Feature(msgspec.Struct, tag_field="type", tag="Feature"):
-    """One point of the track."""
-
-    geometry: PointGeometry
-    properties: PointProperties
+class DayTrack(Track[Literal["day"], DayPoint], frozen=True):
+    """Days, oldest first; `next` may lead on to pings, null on the last page."""
 
 
-class TrackFeatures(msgspec.Struct, tag_field="type", tag="FeatureCollection"):
-    """The track as GeoJSON; the other members say the same as in the JSON answer."""
+AnyTrack: TypeAlias = Track[Resolution, AnyPoint]
+TRACKS: dict[Resolution, type[AnyTrack]] = {"raw": RawTrack, "hour": HourTrack, "day": DayTrack}
 
-    features: list[Feature]
+
+class Day(msgspec.Struct, gc=False):
+    """One day of one student; `day` is the date at the school."""
+
+    day: datetime.date
+    pings: int
+    first_at: datetime.datetime
+    last_at: datetime.datetime
+    distance_m: float
+    moving_seconds: float
+    max_speed: float | None
+
+
+class DaysAnswer(msgspec.Struct):
+    """The days with a ping, oldest first."""
+
     student_id: int
-    resolution: Literal["raw"]
-    next: str | None
+    days: list[Day]
     as_of: datetime.datetime
     source: replica.Source
 
@@ -110,37 +156,3 @@ def location_answer(
     """The newest ping with what bounds its age."""
     fields = msgspec.structs.asdict(location)
     return LocationAnswer(**fields, as_of=as_of, source=source)
-
-
-def features(answer: TrackAnswer) -> TrackFeatures:
-    """The same track for a map."""
-    return TrackFeatures(
-        _features(answer.points),
-        answer.student_id,
-        answer.resolution,
-        answer.next,
-        answer.as_of,
-        answer.source,
-    )
-
-
-def _features(points: Sequence[Point]) -> list[Feature]:
-    return [
-        Feature(
-            PointGeometry(
-                [one.longitude, one.latitude]
-                if one.altitude is None
-                else [one.longitude, one.latitude, one.altitude]
-            ),
-            PointProperties(
-                one.device_id,
-                one.timestamp,
-                one.accuracy,
-                one.speed,
-                one.course,
-                one.battery,
-                one.received_at,
-            ),
-        )
-        for one in points
-    ]

@@ -71,6 +71,122 @@ ORDER BY
     device_id DESC
 LIMIT $5;
 
+-- name: track_hours
+-- track.fetch, on the replica or the primary; geolocation_hourly_pkey. An hour is where its pings are, from the
+-- first to the last: that takes no time zone. The bounds of `hour` itself are for the index.
+SELECT
+    hour,
+    latitude,
+    longitude,
+    accuracy,
+    pings,
+    first_at,
+    last_at,
+    distance_m,
+    moving_seconds,
+    max_speed,
+    south,
+    west,
+    north,
+    east
+FROM geolocation_hourly
+WHERE
+    student_id = $1
+    AND hour > $2::timestamptz - interval '1 hour'
+    AND hour < $3
+    AND hour >= $4
+    AND last_at >= $2
+    AND first_at < $3
+    AND first_at > $5
+ORDER BY hour
+LIMIT $6;
+
+-- name: track_days
+-- track.fetch, on the replica or the primary; geolocation_daily_pkey. The same for days; one day more on either
+-- side of UTC's, because the school's may be elsewhere.
+SELECT
+    day,
+    latitude,
+    longitude,
+    accuracy,
+    pings,
+    first_at,
+    last_at,
+    distance_m,
+    moving_seconds,
+    max_speed,
+    south,
+    west,
+    north,
+    east
+FROM geolocation_daily
+WHERE
+    student_id = $1
+    AND day >= ($2::timestamptz AT TIME ZONE 'UTC')::date - 1
+    AND day <= ($3::timestamptz AT TIME ZONE 'UTC')::date + 1
+    AND last_at >= $2
+    AND first_at < $3
+    AND first_at >= $4
+    AND first_at > $5
+ORDER BY day
+LIMIT $6;
+
+-- name: pings_in_hours
+-- track.fitting, on the replica or the primary; geolocation_hourly_pkey, no more rows than it takes to know that
+-- there are more than $4 - 1 pings. Only hours that lie within the window count.
+SELECT coalesce(sum(pings), 0)::bigint AS pings
+FROM (
+    SELECT pings
+    FROM geolocation_hourly
+    WHERE
+        student_id = $1
+        AND hour > $2::timestamptz - interval '1 hour'
+        AND hour < $3
+        AND first_at >= $2
+        AND last_at < $3
+    ORDER BY hour
+    LIMIT $4
+) AS within;
+
+-- name: count_hours
+-- track.fitting, on the replica or the primary; geolocation_hourly_pkey, as track_hours.
+SELECT count(*) AS hours
+FROM (
+    SELECT
+    FROM geolocation_hourly
+    WHERE
+        student_id = $1
+        AND hour > $2::timestamptz - interval '1 hour'
+        AND hour < $3
+        AND hour >= $4
+        AND last_at >= $2
+        AND first_at < $3
+    ORDER BY hour
+    LIMIT $5
+) AS within;
+
+-- name: days_between
+-- days.fetch, on the replica or the primary; geolocation_daily_pkey.
+SELECT
+    day,
+    pings,
+    first_at,
+    last_at,
+    distance_m,
+    moving_seconds,
+    max_speed
+FROM geolocation_daily
+WHERE
+    student_id = $1
+    AND day >= $2
+    AND day <= $3
+    AND first_at >= $4
+ORDER BY day;
+
+-- name: rolled_to
+-- track.fetch, days.fetch, on the replica or the primary, before the rollups are read; the one row.
+SELECT rolled_to FROM rollup_state;
+
 -- name: primary_position
 -- lag.sample, on the primary. Flushed, not inserted: idle WAL behind the flush point never reaches a replica.
 SELECT (pg_current_wal_flush_lsn() - '0/0'::pg_lsn)::bigint AS flushed_bytes;

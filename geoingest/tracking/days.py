@@ -1,0 +1,27 @@
+"""A student's days: how far, how long, and when first and last seen."""
+
+from __future__ import annotations
+
+import datetime
+from typing import NamedTuple
+
+from geoingest import db
+from geoingest.tracking import shapes
+
+
+class Span(NamedTuple):
+    """What is asked: the days from the first to the last, and nothing from before `oldest`."""
+
+    first: datetime.date
+    last: datetime.date
+    oldest: datetime.datetime
+
+
+async def fetch(
+    connection: db.Connection, student_id: int, span: Span
+) -> tuple[list[shapes.Day], datetime.datetime]:
+    """The days with a ping, oldest first, and up to when pings are in them."""
+    # Asked first: what is rolled up meanwhile is more than was promised.
+    rolled_to = await connection.fetchval(db.queries()["rolled_to"])
+    rows = await connection.fetch(db.queries()["days_between"], student_id, *span)
+    return [shapes.Day(*row.values()) for row in rows], rolled_to
