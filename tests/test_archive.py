@@ -30,8 +30,8 @@ _PROGRAM = """
 import datetime, pathlib, resource, sys
 from geoingest import db
 from geoingest.lifecycle import archive
-url, folder, batch_rows = sys.argv[1:]
-archive._BATCH_ROWS = int(batch_rows)
+url, folder, fault = sys.argv[1:]
+exec(fault)
 day = datetime.datetime(2026, 8, 14, tzinfo=datetime.UTC)
 with db.direct(url) as connection:
     archive.write(connection, pathlib.Path(folder), day, day + datetime.timedelta(days=1))
@@ -180,18 +180,18 @@ def test_a_folder_that_takes_no_file_is_an_error_of_this_machine(
 
 
 def _program(
-    database: conftest.Database, folder: pathlib.Path, *, batch_rows: int
+    database: conftest.Database, folder: pathlib.Path, fault: str
 ) -> subprocess.Popen[str]:
     return subprocess.Popen(
-        [sys.executable, "-c", _PROGRAM, database.url, str(folder), str(batch_rows)],
+        [sys.executable, "-c", _PROGRAM, database.url, str(folder), fault],
         cwd=processes.ROOT,
         stdout=subprocess.PIPE,
         text=True,
     )
 
 
-def _peak_mib(database: conftest.Database, folder: pathlib.Path, *, batch_rows: int) -> int:
-    with _program(database, folder, batch_rows=batch_rows) as process:
+def _peak_mib(database: conftest.Database, folder: pathlib.Path, fault: str = "") -> int:
+    with _program(database, folder, fault) as process:
         said, _ = process.communicate(timeout=120)
     return int(said)
 
@@ -199,15 +199,28 @@ def _peak_mib(database: conftest.Database, folder: pathlib.Path, *, batch_rows: 
 def test_memory_does_not_grow_with_the_day(
     database: conftest.Database, connection: db.DirectConnection, tmp_path: pathlib.Path
 ) -> None:
-    """A thousand times the pings, hardly more memory; all at once would be seen."""
-    few = _peak_mib(database, tmp_path, batch_rows=archive._BATCH_ROWS)
+    """A thousand times the pings, hardly more memory; a program that takes all at once is found out."""
+    few = _peak_mib(database, tmp_path)
     database.query(_INSERT, MANY_PINGS, DAY, datetime.timedelta(milliseconds=287))
 
-    many = _peak_mib(database, tmp_path, batch_rows=archive._BATCH_ROWS)
-    at_once = _peak_mib(database, tmp_path, batch_rows=10_000_000)
+    many = _peak_mib(database, tmp_path)
+    at_once = _peak_mib(database, tmp_path, "archive._BATCH_ROWS = 10_000_000")
 
     assert many - few < 60
     assert at_once - few > 100
+
+
+def _left_by_a_killed(
+    database: conftest.Database, folder: pathlib.Path, written: pathlib.Path, fault: str = ""
+) -> list[str]:
+    """The files that are there after kill -9 in the middle."""
+    with _program(database, folder, fault) as process:
+        deadline = time.monotonic() + _PATIENCE_SECONDS
+        while not (written.exists() and written.stat().st_size > 1_000):
+            assert time.monotonic() < deadline
+            assert process.poll() is None
+        process.kill()
+    return _files(folder)
 
 
 def test_killed_while_it_writes_there_is_no_file(
@@ -217,19 +230,23 @@ def test_killed_while_it_writes_there_is_no_file(
     database.query(_INSERT, MANY_PINGS, DAY, datetime.timedelta(milliseconds=287))
     beside = _path(tmp_path).with_suffix(".unfinished")
 
-    with _program(database, tmp_path, batch_rows=1_000) as process:
-        deadline = time.monotonic() + _PATIENCE_SECONDS
-        while not (beside.exists() and beside.stat().st_size > 10_000):
-            assert time.monotonic() < deadline
-        process.kill()
-    left = _files(tmp_path)
+    left = _left_by_a_killed(database, tmp_path, beside)
 
     assert left == [beside.name]
-    assert (
-        _write(connection, tmp_path)
-        == database.query(db.queries()["count_pings"], DAY, NEXT_DAY)[0][0]
-    )
+    assert _write(connection, tmp_path) == PINGS + MANY_PINGS
     assert _files(tmp_path) == ["2026-08-14.parquet"]
+
+
+def test_the_check_finds_a_program_that_writes_in_place(
+    database: conftest.Database, connection: db.DirectConnection, tmp_path: pathlib.Path
+) -> None:
+    """Half a day would pass for a day."""
+    database.query(_INSERT, MANY_PINGS, DAY, datetime.timedelta(milliseconds=287))
+    path = _path(tmp_path)
+
+    left = _left_by_a_killed(database, tmp_path, path, "archive._beside = lambda path: path")
+
+    assert left == [path.name]
 
 
 def _once_without_pyarrow(

@@ -59,7 +59,7 @@ def _write(
     day_end: datetime.datetime,
 ) -> int:
     _make(path.parent)
-    beside = path.with_suffix(".unfinished")
+    beside = _beside(path)
     with connection.transaction():
         streamed = _stream(connection, beside, day_start, day_end)
         count = connection.execute(db.queries()["count_pings"], [day_start, day_end])
@@ -145,6 +145,11 @@ def _schema(pyarrow: Any) -> Any:
             pyarrow.field("received_at", instant, nullable=False),
         ]
     )
+
+
+def _beside(path: pathlib.Path) -> pathlib.Path:
+    """The same name each time: what a killed run has left is written over."""
+    return path.with_suffix(".unfinished")
 
 
 @contextlib.contextmanager
