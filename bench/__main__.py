@@ -25,6 +25,7 @@ from bench import (
     soak,
     storm,
     suite,
+    upkeep,
 )
 from geoingest import errors, logs
 
@@ -118,6 +119,13 @@ def soak_command(save: bool, service: str, **given: Any) -> None:
 def reads_command(save: bool, **given: Any) -> None:
     """Latency of the newest position and of a day's track while pings arrive, open loop."""
     _finish(suite.Measurement("reads", reads.run, reads.Plan(**given), None), save=save)
+
+
+@main.command("upkeep", **_example("python -m bench upkeep --rate 500"))
+@options.of(upkeep.Plan(), reader="Seconds for which a question holds the table.")
+def upkeep_command(save: bool, **given: Any) -> None:
+    """Latency of pings while a month is made and one is dropped beside a long question, open loop."""
+    _finish(suite.Measurement("upkeep", upkeep.run, upkeep.Plan(**given), None), save=save)
 
 
 @main.command("provision", **_example("python -m bench provision --students 100000"))
