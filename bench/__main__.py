@@ -26,6 +26,7 @@ from bench import (
     soak,
     storm,
     suite,
+    upkeep,
 )
 from geoingest import errors, logs
 
@@ -126,6 +127,13 @@ def reads_command(save: bool, **given: Any) -> None:
 def rollup_command(save: bool, **given: Any) -> None:
     """Time to roll up a month, and to bring in pings that come late."""
     _finish(suite.Measurement("rollup", rollup.run, rollup.Plan(**given), None), save=save)
+
+
+@main.command("upkeep", **_example("python -m bench upkeep --rate 500"))
+@options.of(upkeep.Plan(), reader="Seconds for which a question holds the table.")
+def upkeep_command(save: bool, **given: Any) -> None:
+    """Latency of pings while a month is made and one is dropped beside a long question, open loop."""
+    _finish(suite.Measurement("upkeep", upkeep.run, upkeep.Plan(**given), None), save=save)
 
 
 @main.command("provision", **_example("python -m bench provision --students 100000"))

@@ -207,6 +207,8 @@ for one in (
     people.provision_command,
     people.device_group,
     people.viewer_group,
+    people.school_group,
+    people.student_group,
 ):
     main.add_command(one)
 

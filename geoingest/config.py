@@ -102,6 +102,11 @@ class Config:
         "GEOINGEST_ROLLUP_DAYS", 365, "age up to which hours and days are kept"
     )
     rejected_days: int = _setting("GEOINGEST_REJECTED_DAYS", 30, "age up to which rejects are kept")
+    archive_dir: str = _setting(
+        "GEOINGEST_ARCHIVE_DIR",
+        "",
+        "folder for a Parquet file of each day, before its pings are deleted; empty: no archive",
+    )
     shutdown_seconds: float = _setting(
         "GEOINGEST_SHUTDOWN_SECONDS", 4.5, "for answering what was read before a stop"
     )

@@ -42,6 +42,10 @@ def nobody() -> str:
         "jobs run nonsense",
         "jobs run quarantine --from 2026-11-01",
         "jobs run partitions --to 2026-11-01T00:00",
+        "school add",
+        "student move --school 1",
+        "student move --school 0 --students all",
+        "student move --school 1 --students 1;2",
         "simulate --fast",
         "simulate --trace /nonexistent.csv",
     ],
@@ -104,6 +108,8 @@ def _ready(path: tuple[str, ...]) -> list[str]:
         ("device", "add"): ["--student", "1"],
         ("device", "revoke"): ["1"],
         ("viewer", "add"): ["--students", "all"],
+        ("school", "add"): ["--time-zone", "Europe/Berlin"],
+        ("student", "move"): ["--school", "1", "--students", "all"],
     }
     return [*path, *needed.get(path, [])]
 

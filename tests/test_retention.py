@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import datetime
+import pathlib
 from collections.abc import Callable, Iterator
 
 import psycopg
+import pyarrow.parquet
 import pytest
 
-from geoingest import config, db
+from geoingest import config, db, errors
 from geoingest.lifecycle import barrier, partitions, retention, rollups
 from tests import conftest, recount
 
@@ -145,6 +147,27 @@ def test_what_is_sealed_takes_no_ping(
     assert refused.value.diag.constraint_name == "ping_is_not_too_old"
     assert (
         database.query("SELECT pings FROM geolocation_hourly ORDER BY student_id, hour") == before
+    )
+
+
+def test_with_an_archive_nothing_goes_that_is_not_in_it(
+    database: conftest.Database, connection: db.DirectConnection, tmp_path: pathlib.Path
+) -> None:
+    """Where a day cannot be written its pings stay; written, they go, from months dropped whole too."""
+    now = _aged(connection)
+    blocked = tmp_path / "blocked"
+    blocked.write_text("a file where the folder should be")
+
+    with pytest.raises(errors.LocalError):
+        retention.run_once(connection, config.Config(archive_dir=str(blocked)), now)
+    kept = _count(database)
+    retention.run_once(connection, config.Config(archive_dir=str(tmp_path)), now)
+
+    assert kept == 2 * len(_STUDENTS)
+    assert _count(database) == 0
+    archived = pyarrow.parquet.read_table(tmp_path / partitions.name(_START.date().replace(day=1)))
+    assert sorted(archived["timestamp"].to_pylist()) == sorted(
+        [_START, _START + datetime.timedelta(minutes=70)] * len(_STUDENTS)
     )
 
 

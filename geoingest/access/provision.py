@@ -1,4 +1,4 @@
-"""Students, devices and viewers are added here, one or a whole school at a time; tokens are shown once."""
+"""Students, devices and viewers are added here, one or many at a time; tokens are shown once."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import NamedTuple
 import psycopg
 
 from geoingest import db, errors
-from geoingest.access import tokens
+from geoingest.access import schools, tokens
 
 
 class Enrolled(NamedTuple):
@@ -20,16 +20,19 @@ class Enrolled(NamedTuple):
     viewer_token: str
 
 
-class UnknownStudentError(errors.GeoingestError):
-    """A viewer was to see a student that is not there."""
-
-
 class UnknownDeviceError(errors.GeoingestError):
     """A device was to be revoked that is not there."""
 
 
-def bulk(connection: db.DirectConnection, students: int) -> list[Enrolled]:
-    """Adds students with a device and a viewer each, by COPY, in the caller's transaction."""
+def bulk(
+    connection: db.DirectConnection, students: int, *, school_id: int | None = None
+) -> list[Enrolled]:
+    """Adds students with a device and a viewer each, by COPY, in the caller's transaction.
+
+    UnknownSchoolError when there is no such school.
+    """
+    if school_id is not None:
+        schools.require(connection, school_id)
     student_ids: list[int] = []
     while len(student_ids) < students:
         # The platform may have chosen some of the next numbers itself.
@@ -42,7 +45,12 @@ def bulk(connection: db.DirectConnection, students: int) -> list[Enrolled]:
         Enrolled(student_id, device_id, tokens.create("device"), tokens.create("viewer"))
         for student_id, device_id in zip(student_ids, device_ids, strict=True)
     ]
-    _copy(connection, "students (student_id)", ["int8"], ((one,) for one in student_ids))
+    _copy(
+        connection,
+        "students (student_id, school_id)",
+        ["int8", "int4"],
+        ((one, school_id) for one in student_ids),
+    )
     _copy(
         connection,
         "devices (device_id, student_id, token_digest)",
@@ -102,10 +110,7 @@ def add_viewer(connection: db.DirectConnection, students: Sequence[int] | None) 
         )
         if students is not None:
             wanted = sorted(set(students))
-            unknown = connection.execute(db.queries()["unknown_students"], [wanted]).fetchall()
-            if unknown:
-                ids = ", ".join(str(row["student_id"]) for row in unknown)
-                raise UnknownStudentError(f"no such student: {ids}")
+            schools.require_students(connection, wanted)
             connection.execute(db.queries()["add_guardianships"], [viewer_id, wanted])
     return viewer_id, token
 

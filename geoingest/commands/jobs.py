@@ -13,7 +13,7 @@ import prometheus_client
 
 from geoingest import config, db, errors
 from geoingest.commands import databases, options, tables
-from geoingest.lifecycle import jobs, status
+from geoingest.lifecycle import archive, jobs, status
 from geoingest.local import child
 
 
@@ -31,6 +31,7 @@ def jobs_group(ctx: click.Context, once: bool, on_leash: bool) -> None:
     if ctx.invoked_subcommand is not None:
         return
     found = databases.require(ctx.obj)
+    archive.check(found)
     if once:
         with jobs.pool(found) as connections:
             outcomes = jobs.run_once(connections, found, now=_now())
@@ -63,6 +64,7 @@ def run_command(
     now = _now()
     window = _window(job, start, end, now)
     found = databases.require(settings)
+    archive.check(found)
     with jobs.pool(found) as connections:
         click.echo(jobs.run_now(connections, found, job, now=now, window=window))
 

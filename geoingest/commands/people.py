@@ -1,4 +1,4 @@
-"""Students, devices and viewers are added by hand here."""
+"""Schools, students, devices and viewers are added by hand here."""
 
 from __future__ import annotations
 
@@ -8,8 +8,10 @@ import sys
 import click
 
 from geoingest import config, db
-from geoingest.access import provision, roster
+from geoingest.access import provision, roster, schools
 from geoingest.commands import databases, options
+
+_SCHOOL = click.IntRange(1, 2**31 - 1)
 
 
 @click.command(
@@ -22,11 +24,16 @@ from geoingest.commands import databases, options
     type=click.Path(path_type=pathlib.Path, dir_okay=False),
     help="New file for the tokens; stdout without it.",
 )
+@click.option(
+    "--school", type=_SCHOOL, help="The school they go to; without it their days are UTC's."
+)
 @click.pass_obj
-def provision_command(settings: config.Config, students: int, path: pathlib.Path | None) -> None:
+def provision_command(
+    settings: config.Config, students: int, path: pathlib.Path | None, school: int | None
+) -> None:
     """Add students with a device and a viewer each; their tokens are shown this once."""
     with db.direct(databases.direct_url(settings)) as connection, connection.transaction():
-        enrolled = provision.bulk(connection, students)
+        enrolled = provision.bulk(connection, students, school_id=school)
         # Written before the commit: no token may be valid that nobody has.
         if path is None:
             roster.write(sys.stdout, enrolled)
@@ -73,13 +80,48 @@ def viewer_group() -> None:
 @click.pass_obj
 def viewer_add(settings: config.Config, students: str) -> None:
     """Add a viewer; prints its id and token, tab-separated."""
-    wanted = None if students == "all" else _ids(students)
+    wanted = _ids(students)
     with db.direct(databases.direct_url(settings)) as connection:
         viewer_id, token = provision.add_viewer(connection, wanted)
     click.echo(f"{viewer_id}\t{token}")
 
 
-def _ids(text: str) -> list[int]:
+@click.group("school")
+def school_group() -> None:
+    """Add one school."""
+
+
+@school_group.command("add", **options.example("geoingest school add --time-zone Europe/Berlin"))
+@click.option("--time-zone", required=True, help="Where its days begin: a name as Europe/Berlin.")
+@click.pass_obj
+def school_add(settings: config.Config, time_zone: str) -> None:
+    """Add a school; prints its id."""
+    with db.direct(databases.direct_url(settings)) as connection:
+        click.echo(schools.add(connection, time_zone))
+
+
+@click.group("student")
+def student_group() -> None:
+    """Put students into a school."""
+
+
+@student_group.command(
+    "move", **options.example("geoingest student move --school 1 --students all")
+)
+@click.option("--school", required=True, type=_SCHOOL, help="Where they go from now on.")
+@click.option("--students", required=True, help="Who: 1,2,3 or all.")
+@click.pass_obj
+def student_move(settings: config.Config, school: int, students: str) -> None:
+    """Put students into a school; hours and days that are rolled up already stay as they are."""
+    wanted = _ids(students)
+    with db.direct(databases.direct_url(settings)) as connection:
+        moved = schools.move(connection, school, wanted)
+    click.echo(f"{moved} students moved", err=True)
+
+
+def _ids(text: str) -> list[int] | None:
+    if text == "all":
+        return None
     parts = [part.strip() for part in text.split(",")]
     if not all(part.isascii() and part.isdigit() and 0 < int(part) < 2**63 for part in parts):
         raise click.UsageError("--students: numbers as 1,2,3 or the word all")

@@ -19,7 +19,8 @@ JOBS = 4_270_002
 # A migration that is at work makes months, too.
 SCHEMA_SECONDS = 60.0
 _POLL_SECONDS = 0.2
-_ATTEMPTS = 5
+# With the lock_timeout of 5 s longer than any statement of the service may run (30 s).
+_ATTEMPTS = 7
 
 
 class LockedError(errors.GeoingestError):

@@ -13,12 +13,13 @@ A day of pings goes in four steps, each of which a killed run leaves for the nex
 from __future__ import annotations
 
 import datetime
+import pathlib
 from typing import NamedTuple
 
 from typing_extensions import override
 
 from geoingest import config, db, errors
-from geoingest.lifecycle import barrier, partitions, removal
+from geoingest.lifecycle import archive, barrier, partitions, removal
 
 DAY = datetime.timedelta(days=1)
 # Beyond the age at which a ping is refused, for whatever a stalled writer may still hold; and more than
@@ -77,6 +78,7 @@ def run_once(
     months = pings = 0
     for month in partitions.attached(connection):
         start, end = partitions.bounds(month)
+        _archive(connection, settings, start, min(end, sealed_to))
         if end <= sealed_to:
             removal.drop(connection, partitions.name(month))
             months += 1
@@ -112,6 +114,21 @@ def _seal(
             connection.execute(db.queries()["note_sealed"], [day + DAY])
         day += DAY
     return None
+
+
+def _archive(
+    connection: db.DirectConnection,
+    settings: config.Config,
+    start: datetime.datetime,
+    end: datetime.datetime,
+) -> None:
+    if not settings.archive_dir:
+        return
+    folder, day = pathlib.Path(settings.archive_dir), start
+    while day < end:
+        if not archive.has(folder, day):
+            archive.write(connection, folder, day, day + DAY)
+        day += DAY
 
 
 def _sealed_to(connection: db.DirectConnection) -> datetime.datetime:

@@ -146,3 +146,34 @@ SELECT
     nullif(state.sealed_to, '2000-01-01 00:00:00+00') AS sealed_to,
     (SELECT count(*) FROM rollup_dirty) AS late_hours
 FROM rollup_state AS state;
+
+-- name: pings_of_day
+-- archive.write, on the primary; the month's partition, whole. In the order that packs best and that readers ask in.
+SELECT
+    student_id,
+    "timestamp",
+    device_id,
+    latitude,
+    longitude,
+    accuracy,
+    altitude,
+    speed,
+    course,
+    battery,
+    received_at
+FROM geolocation_data
+WHERE
+    "timestamp" >= $1
+    AND "timestamp" < $2
+ORDER BY
+    student_id ASC,
+    "timestamp" ASC,
+    device_id ASC;
+
+-- name: count_pings
+-- archive.write, on the primary, behind pings_of_day; the month's partition, whole.
+SELECT count(*) AS pings
+FROM geolocation_data
+WHERE
+    "timestamp" >= $1
+    AND "timestamp" < $2;

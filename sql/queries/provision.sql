@@ -64,7 +64,7 @@ SELECT
 FROM unnest($2::bigint[]) AS wanted (student_id);
 
 -- name: unknown_students
--- provision.add_viewer, on the primary; students_pkey.
+-- schools.require_students, on the primary; students_pkey.
 SELECT wanted.student_id
 FROM unnest($1::bigint[]) AS wanted (student_id)
 WHERE
@@ -82,3 +82,30 @@ FROM devices
 WHERE
     token_digest = any($1)
     AND revoked_at IS NULL;
+
+-- name: time_zone_named
+-- schools.add, on the primary; reads every file of the server's time zones. No row: a typo, or an abbreviation,
+-- which would know of no summer time.
+SELECT name
+FROM pg_timezone_names
+WHERE lower(name) = lower($1);
+
+-- name: add_school
+-- schools.add, on the primary.
+INSERT INTO schools (time_zone) VALUES ($1)
+RETURNING school_id;
+
+-- name: school
+-- schools.require, on the primary; schools_pkey. Held until the transaction ends, so that it is still there then.
+SELECT school_id
+FROM schools
+WHERE school_id = $1
+FOR KEY SHARE;
+
+-- name: move_students
+-- schools.move, on the primary; students_pkey, or with $2 NULL the whole table.
+UPDATE students
+SET school_id = $1
+WHERE
+    ($2::bigint[] IS NULL OR student_id = any($2))
+    AND school_id IS DISTINCT FROM $1;
