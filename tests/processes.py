@@ -83,8 +83,15 @@ class Process:
 
     def rss_mib(self) -> float:
         """Memory that it holds now."""
+        return self._memory_mib("VmRSS:")
+
+    def peak_mib(self) -> float:
+        """The most memory that it has held."""
+        return self._memory_mib("VmHWM:")
+
+    def _memory_mib(self, name: str) -> float:
         status = pathlib.Path(f"/proc/{self.popen.pid}/status").read_text()
-        (line,) = (one for one in status.splitlines() if one.startswith("VmRSS:"))
+        (line,) = (one for one in status.splitlines() if one.startswith(name))
         return int(line.split()[1]) / 1024
 
 

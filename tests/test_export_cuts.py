@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import datetime
 import socket
-import tracemalloc
 from collections.abc import AsyncIterator, Awaitable, Callable
 
 import aiohttp
@@ -20,6 +19,8 @@ from tests import conftest, guardians, processes, proxy, rollups
 
 # More than what sockets hold between a service and a reader that has stopped to read.
 MANY, FEW = 100_000, 10_000
+STEP = datetime.timedelta(seconds=26)
+MOST_GROWTH_MIB = 16.0
 PATH = "/v1/students/1/track?resolution=raw"
 _READER_BYTES = 2**16
 _HTTP_1_0 = "GET {} HTTP/1.0\r\nAuthorization: Bearer {}\r\nAccept: text/csv\r\n\r\n"
@@ -35,10 +36,10 @@ def everyone(database: conftest.Database, school: list[provision.Enrolled]) -> s
 @pytest.fixture
 def month(database: conftest.Database) -> str:
     """A month of one student, a ping each 26 seconds; the path of all of it."""
-    newest, step = rollups.now(), datetime.timedelta(seconds=26)
-    fixes = (rollups.Fix(newest - one * step, 5, 52.5, 13.4) for one in range(MANY, 0, -1))
+    newest = rollups.now()
+    fixes = (rollups.Fix(newest - one * STEP, 5, 52.5, 13.4) for one in range(MANY, 0, -1))
     rollups.store(database, 1, fixes)
-    return _since(newest - MANY * step)
+    return _since(newest - MANY * STEP)
 
 
 def _since(start: datetime.datetime) -> str:
@@ -46,35 +47,33 @@ def _since(start: datetime.datetime) -> str:
 
 
 async def test_a_month_takes_no_more_memory_than_a_few_days(
-    database: conftest.Database, start: conftest.Start, everyone: str, month: str
+    database: conftest.Database, everyone: str, month: str
 ) -> None:
-    """Ten times the points, the same peak; a reader that keeps the file would be noticed."""
-    running = await start(database.settings(database_replica_url=""))
-    few_days = _since(rollups.now() - FEW * datetime.timedelta(seconds=26))
+    """Ten times the points and hardly more; one that reads the window as a whole is found out."""
+    grown_mib = await _grown_mib(database, everyone, month, module="geoingest")
+    broken = "tests.broken.one_long_page"
+    whole_mib = await _grown_mib(database, everyone, month, module=broken)
 
-    async def peak_mib(path: str, *, chunk_bytes: int = _READER_BYTES) -> tuple[float, int]:
-        headers = {"Authorization": f"Bearer {everyone}", "Accept": "text/csv"}
-        lines = 0
-        tracemalloc.reset_peak()
-        before = tracemalloc.get_traced_memory()[0]
-        async with running.client.get(path, headers=headers) as answer:
-            while chunk := await answer.content.read(chunk_bytes):
-                lines += chunk.count(b"\n")
-        return (tracemalloc.get_traced_memory()[1] - before) / 2**20, lines
+    assert grown_mib < MOST_GROWTH_MIB < whole_mib
 
-    tracemalloc.start()
-    try:
-        await peak_mib(few_days)
-        small, few = await peak_mib(few_days)
-        large, many = await peak_mib(month)
-        kept, _ = await peak_mib(month, chunk_bytes=-1)
-    finally:
-        tracemalloc.stop()
 
-    assert few < FEW + 10
-    assert many == MANY + 1
-    assert large < small + 2
-    assert kept > small + 2
+async def _grown_mib(database: conftest.Database, token: str, path: str, *, module: str) -> float:
+    """By how much the peak of a service rises with a long file behind a short one."""
+    headers = {"Authorization": f"Bearer {token}", "Accept": "text/csv"}
+    few = _since(rollups.now() - FEW * STEP)
+    peaks, lines = [], []
+    async with (
+        processes.serving(database, module=module) as service,
+        aiohttp.ClientSession(service.url, headers=headers) as session,
+    ):
+        for one in (few, path):
+            async with session.get(one) as answer:
+                chunks = answer.content.iter_chunked(_READER_BYTES)
+                lines.append(sum([chunk.count(b"\n") async for chunk in chunks]))
+            peaks.append(service.peak_mib())
+    assert FEW / 2 < lines[0] < FEW + 10
+    assert lines[1] == MANY + 1
+    return peaks[1] - peaks[0]
 
 
 class Reader:
@@ -155,7 +154,7 @@ async def test_a_file_is_cut_when_the_database_goes_away(
         assert port is not None
         old = Reader(port, _HTTP_1_0.format(month, everyone))
         await old.begin()
-        headers = {"Authorization": f"Bearer {everyone}", "Accept": "application/gpx+xml"}
+        headers = {"Authorization": f"Bearer {everyone}", "Accept": formats.GPX.content_type}
         async with running.client.get(month, headers=headers) as new:
             assert (await new.content.read(10)).startswith(b"<?xml")
             with link.black_hole():
@@ -231,23 +230,27 @@ async def test_whatever_breaks_later_cuts_and_before_it_answers(
     assert cut.status == 200
 
 
-async def test_a_server_further_behind_cuts_the_file(serve: Serve) -> None:
-    """As-Of holds for all of it: a page from before is not taken, one from later is."""
+async def test_as_of_holds_for_the_whole_file(serve: Serve) -> None:
+    """A server that is further behind than the first is waited for; one that stays behind cuts the file."""
+    promised = guardians.ago(seconds=10)
+    asked = 0
 
-    async def ask(after: cursor.Cursor, second: int) -> export.Answer:
-        as_of = (
-            guardians.ago(seconds=10) if after.timestamp is None else guardians.ago(seconds=second)
-        )
+    async def behind(after: cursor.Cursor) -> export.Answer:
+        as_of = promised - rollups.HOUR if after.timestamp else promised
         return _answer(3, is_last=after.timestamp is not None, as_of=as_of)
 
-    later = await serve(lambda after: ask(after, 9))
-    earlier = await serve(lambda after: ask(after, 11))
+    async def comes_up(after: cursor.Cursor) -> export.Answer:
+        nonlocal asked
+        asked += 1
+        answer = await behind(after)
+        return answer if asked < 4 else answer._replace(as_of=promised)
 
-    async with later.get("/") as whole:
+    late, never = await serve(comes_up), await serve(behind)
+    async with late.get("/") as whole:
         text = await whole.text()
-    async with earlier.get("/") as cut:
+    async with never.get("/") as cut:
         with pytest.raises(aiohttp.ClientPayloadError):
             await cut.read()
 
-    assert whole.headers["As-Of"] == cut.headers["As-Of"] == formats.text(guardians.ago(seconds=10))
-    assert text.count("\n") == 3
+    assert whole.headers["As-Of"] == cut.headers["As-Of"] == formats.text(promised)
+    assert (asked, text.count("\n")) == (4, 3)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import datetime
 import socket
 import struct
 from collections.abc import Awaitable, Callable
@@ -21,6 +22,8 @@ from geoingest.tracking import cursor, formats, replica, track
 PAGE_POINTS = 1_000
 # Who takes nothing for so long is gone.
 _STALLED_SECONDS = 30.0
+# Five seconds, which is as far as a replica may be behind.
+_MOST_WAITS = 20
 # What close() does, as SO_LINGER: reset at once, or the usual.
 _RESET, _FINISH = struct.pack("ii", 1, 0), struct.pack("ii", 0, 0)
 
@@ -72,12 +75,19 @@ async def _write(
         points += len(page.points)
         if page.following is None:
             break
-        text, answer = "", await ask(page.following)
-        if answer.as_of < as_of:
-            # A server that is further behind than the one that As-Of was taken from.
-            raise errors.DatabaseUnavailableError
+        text, answer = "", await _as_current(ask, page.following, as_of)
     await _send(response, form.part_end + form.foot)
     metrics.track_points.observe(points)
+
+
+async def _as_current(ask: Ask, after: cursor.Cursor, as_of: datetime.datetime) -> Answer:
+    """A page that keeps what As-Of has promised: a server further behind is given time to come up."""
+    for _ in range(_MOST_WAITS):
+        answer = await ask(after)
+        if answer.as_of >= as_of:
+            return answer
+        await asyncio.sleep(replica.PROBE_SECONDS)
+    raise errors.DatabaseUnavailableError
 
 
 async def _send(response: web.StreamResponse, text: str) -> None:
