@@ -32,7 +32,6 @@ STORM = Section(
 STORM_OF_WORKERS = Section("storm 2 workers", "The same against `--workers 2`.", _STORM)
 _LAPS = {
     "stubborn": "single pings, stubborn",
-    "obeying": "single pings, obeying",
     "bodies": "bodies of 100",
     "slow_stubborn": "slow database, stubborn",
     "slow_obeying": "slow database, obeying",
@@ -58,7 +57,9 @@ OVERLOAD = Section(
     " the next ping; obeying ones keep it and come again after `Retry-After`. A phone carries one"
     " request at a time: a start for which no phone is free is held, counted and not sent, so"
     " *offered* is what was really written, and it falls short of three times where the answers are"
-    " too slow to free the phones. Latency counts from the start of each attempt: the schedule's"
+    " too slow to free the phones: 5,000 of them cannot offer three times what this service takes of"
+    " single pings, so that lap shows saturation, in which nothing is refused and the wait is the number"
+    " of phones divided by the rate; what overload of single pings does, the slow database shows. Latency counts from the start of each attempt: the schedule's"
     " moment, or the end of the wait that the refusal asked for. The slow database needs a"
     " millisecond more for each row, so that it and not HTTP is the limit. The greedy device posts"
     " 500 times a second beside 1,000/s of 4,999 others; the change is the median over pairs of laps"

@@ -70,7 +70,6 @@ class Lap(NamedTuple):
 
 _LAPS = (
     Lap("stubborn", 1, 128, ingest.STORED, False),
-    Lap("obeying", 1, 128, ingest.STORED, True),
     Lap("bodies", bodies.BACKLOG_PINGS, 16, _STORED_BATCH, False),
 )
 _SLOW_LAPS = (
@@ -80,7 +79,7 @@ _SLOW_LAPS = (
 
 
 def run(plan: Plan) -> dict[str, object]:
-    """All laps on one service: three and the greedy ones as it is, two with a slow database."""
+    """All laps on one service: two and the greedy ones as it is, two with a slow database."""
     with world.databases(with_replica=False) as on:
         tokens = [one.device_token for one in world.enrol(on, plan.devices)]
         with service.running(on) as target:

@@ -18,6 +18,7 @@ SECTIONS = (
     extremes.OVERLOAD,
     extremes.SOAK,
     sections.READS,
+    sections.UPKEEP,
     sections.ROLLUP,
     sections.PROVISION,
     sights.SCHOOL_DAY,

@@ -95,6 +95,21 @@ READS = Section(
         Number("errors", "errors", "= 0"),
     ),
 )
+UPKEEP = Section(
+    "upkeep",
+    "Single pings arrive, open loop, while a question holds the table and all of its months for half a"
+    " minute; a month is made beside it, and one is dropped, which waits for the question and lets the"
+    " pings pass.",
+    (
+        Number("p50_ms", "ping, answered after its commit, p50, ms"),
+        Number("p99_ms", "the same, p99, ms", "< 100"),
+        Number("max_ms", "the same, slowest, ms"),
+        Number("errors", "errors", "= 0"),
+        Number("made_seconds", "the month was made, s after the question began"),
+        Number("dropped_seconds", "the month was gone, s after the question began"),
+        Number("read_seconds", "the question was over, s after it began"),
+    ),
+)
 ROLLUP = Section(
     "rollup",
     "Ten million pings of 3,500 students in 24 school days, rolled up by hour and by day in one go, as"

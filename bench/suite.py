@@ -16,6 +16,7 @@ from bench import (
     school_day,
     soak,
     storm,
+    upkeep,
 )
 
 
@@ -52,6 +53,7 @@ ALL = (
     Measurement("overload", overload.run, overload.Plan(), overload.QUICK),
     Measurement("soak", soak.run, soak.Plan(minutes=10.0), soak.Plan(minutes=1.0)),
     Measurement("reads", reads.run, reads.Plan(), reads.Plan(students=500, days=5, seconds=10.0)),
+    Measurement("upkeep", upkeep.run, upkeep.Plan(), upkeep.Plan(100, 100.0, 15.0, 2.0, 5.0)),
     Measurement("rollup", rollup.run, rollup.Plan(), rollup.Plan(500, 5, 100)),
     Measurement("provision", provision.run, provision.Plan(), provision.Plan(10_000)),
     Measurement("school-day", school_day.run, school_day.Plan(), school_day.QUICK),
