@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import queue
 import threading
 from collections.abc import Callable, Iterator
@@ -24,7 +25,7 @@ from geoingest.access import provision
 from geoingest.ingest import answers
 from geoingest.operations import openapi
 from geoingest.tracking import geojson, parameters, shapes, track
-from tests import conftest, guardians
+from tests import conftest, guardians, rollups
 
 DOCUMENT = orjson.loads(api.document())
 CHECKS = [
@@ -61,7 +62,10 @@ def served(database: conftest.Database, school: list[provision.Enrolled]) -> Ite
     """The public port, served from a thread, because the generator asks synchronously."""
     ports: queue.Queue[int] = queue.Queue()
     stop: queue.Queue[tuple[asyncio.AbstractEventLoop, asyncio.Event]] = queue.Queue()
-    guardians.store(database, school[0].student_id, guardians.ago(minutes=1))
+    guardians.store(
+        database, school[0].student_id, guardians.ago(minutes=1), guardians.ago(hours=3)
+    )
+    rollups.roll(database, guardians.ago(hours=1))
     with db.direct(database.url) as connection:
         _, everyone = provision.add_viewer(connection, None)
 
@@ -134,7 +138,7 @@ def test_generated_requests_get_documented_answers(
 
 
 def test_real_answers_are_as_described(served: Served) -> None:
-    """A stored ping, a location, the locations and a track in both representations."""
+    """A stored ping, a location, the locations, days, and a track in each representation and resolution."""
     schema = schemathesis.openapi.from_dict(DOCUMENT)
     good = {"timestamp": guardians.NOW.isoformat(), "latitude": 1.5, "longitude": 2, "battery": -1}
     body: Any = [good, {**good, "latitude": 91}]
@@ -144,13 +148,17 @@ def test_real_answers_are_as_described(served: Served) -> None:
     ]
     for path, method in OPERATIONS.values():
         if method == "GET":
-            for accept in ("application/json", "application/geo+json"):
+            content = DOCUMENT["paths"][path]["get"]["responses"]["200"]["content"]
+            kinds = parameters.RESOLUTIONS if "resolution" in _parameters(path) else ("",)
+            for accept, resolution in itertools.product(content, kinds):
                 case = schema[path][method].Case(
-                    path_parameters={"student_id": served.student_id}, headers={"Accept": accept}
+                    path_parameters={"student_id": served.student_id},
+                    headers={"Accept": accept},
+                    query={"resolution": resolution} if resolution else {},
                 )
                 statuses.append(served.call(case))
 
-    assert statuses == [200] * 9
+    assert statuses == [200] * (4 + 5 * 4)
 
 
 def test_every_route_is_described_and_every_description_has_a_route(
@@ -220,6 +228,8 @@ def test_limits_are_the_ones_in_force() -> None:
         parameters.DEFAULT_LIMIT,
     )
     assert set(one) == {"student_id", "from", "to", "resolution", "limit", "cursor"}
+    assert one["resolution"]["enum"] == list(parameters.RESOLUTIONS)
+    assert set(_parameters("/v1/students/{student_id}/days")) == {"student_id", "from", "to"}
 
 
 def _parameters(path: str) -> dict[str, Any]:

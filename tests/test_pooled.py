@@ -37,6 +37,11 @@ from tests.test_reads import (  # noqa: F401
     test_the_replica_answers_and_is_complete_up_to_as_of,
     test_who_has_no_viewers_token_is_told_nothing,
 )
+from tests.test_rollup_reads import (  # noqa: F401
+    guardian,
+    test_hours_and_days_have_their_own_members,
+    test_one_cursor_walks_from_hours_to_pings,
+)
 
 pytestmark = poolers.needed
 
