@@ -90,7 +90,9 @@ def _track_questions(
             start = chooser.choice(days).replace(hour=0)
             end = start + datetime.timedelta(days=1)
             window = f"from={start:%Y-%m-%dT%H:%M:%SZ}&to={end:%Y-%m-%dT%H:%M:%SZ}"
-            path = f"/v1/students/{one.student_id}/track?{window}&resolution=raw&limit={_TRACK_LIMIT}"
+            path = (
+                f"/v1/students/{one.student_id}/track?{window}&resolution=raw&limit={_TRACK_LIMIT}"
+            )
             asked.append(questions.get(path, one, port=port))
     return asked
 

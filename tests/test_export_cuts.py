@@ -185,7 +185,7 @@ async def serve() -> AsyncIterator[Serve]:
             return await export.stream(request, formats.CSV, cursor.Cursor("raw"), ask)
 
         application = web.Application(middlewares=[http.observe])
-        application.add_routes([web.get("/", handle)])
+        application.add_routes([web.get("/v1/locations", handle)])
         clients.append(TestClient(TestServer(application)))
         await clients[-1].start_server()
         return clients[-1]
@@ -219,9 +219,9 @@ async def test_whatever_breaks_later_cuts_and_before_it_answers(
         return _answer(3, is_last=False, as_of=guardians.NOW)
 
     early, late = await serve(fail), await serve(fail_later)
-    async with early.get("/") as answered:
+    async with early.get("/v1/locations") as answered:
         problem = await answered.json(content_type=http.PROBLEM)
-    async with late.get("/") as cut:
+    async with late.get("/v1/locations") as cut:
         with pytest.raises(aiohttp.ClientPayloadError):
             await cut.read()
 
@@ -246,9 +246,9 @@ async def test_as_of_holds_for_the_whole_file(serve: Serve) -> None:
         return answer if asked < 4 else answer._replace(as_of=promised)
 
     late, never = await serve(comes_up), await serve(behind)
-    async with late.get("/") as whole:
+    async with late.get("/v1/locations") as whole:
         text = await whole.text()
-    async with never.get("/") as cut:
+    async with never.get("/v1/locations") as cut:
         with pytest.raises(aiohttp.ClientPayloadError):
             await cut.read()
 

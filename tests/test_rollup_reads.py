@@ -143,7 +143,8 @@ async def test_nothing_is_readable_from_before_its_horizon(
     guardian: guardians.Guardian, database: conftest.Database
 ) -> None:
     """Whatever the window, the resolution, the representation or a cursor of one's own making."""
-    now = rollups.now()
+    # A full hour, so that each walk lies in one.
+    now = rollups.now().replace(minute=0, second=0, microsecond=0)
     gone = now - ROLLUP_DAYS * rollups.DAY - 2 * rollups.HOUR
     detail_gone = now - DETAIL_DAYS * rollups.DAY - 2 * rollups.HOUR
     rollups.store(database, 1, [*_walk(gone), *_walk(detail_gone)])
