@@ -49,8 +49,8 @@ class Inserts:
                     received_us=ping.instant(row.received_us),  # type: ignore[arg-type]
                 ),
             )
-        verdict = submission.Verdict(decoded, len(decoded.pings), 0)
-        return web.Response(body=answers.encode(verdict), content_type=http.JSON)
+        verdict = submission.Verdict(len(decoded.pings), 0)
+        return web.Response(body=answers.encode(decoded, verdict), content_type=http.JSON)
 
 
 async def post_bare(request: web.Request) -> web.Response:

@@ -66,10 +66,8 @@ class Config:
     max_queue_age_seconds: float = _setting(
         "GEOINGEST_MAX_QUEUE_AGE_SECONDS", 1.0, "the same limit in seconds the oldest has waited"
     )
-    busy_wait_seconds: float = _setting(
-        "GEOINGEST_BUSY_WAIT_SECONDS",
-        0.05,
-        "overload: no more is taken than is written in this time",
+    busy_queue_age_seconds: float = _setting(
+        "GEOINGEST_BUSY_QUEUE_AGE_SECONDS", 0.05, "the same limit while overload lasts"
     )
     max_body_bytes: int = _setting("GEOINGEST_MAX_BODY_BYTES", 2097152, "one request, decompressed")
     max_body_pings: int = _setting("GEOINGEST_MAX_BODY_PINGS", 5000, "one request")

@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Sequence
 import pytest
 
 from geoingest import errors
-from geoingest.ingest import batcher, decode, line, overload, rows, submission
+from geoingest.ingest import batcher, decode, overload, rows, submission
 from tests import conftest, test_ping
 
 _ROOMY = overload.Limits(
@@ -17,9 +17,8 @@ _ROOMY = overload.Limits(
     queue_bytes=1000,
     queue_age_seconds=60.0,
     batch_pings=1000,
-    busy_wait_seconds=60.0,
+    busy_age_seconds=60.0,
 )
-_NOBODY = line.Line(lambda _: None)
 
 
 class Disk:
@@ -93,7 +92,7 @@ async def test_a_queue_whose_oldest_has_waited_too_long_refuses() -> None:
     """Age counts from the oldest request that waits, and an empty queue has none."""
     clock = [100.0]
     queue = batcher.Batcher(
-        _ROOMY._replace(queue_age_seconds=1.0, busy_wait_seconds=1.0), now=lambda: clock[0]
+        _ROOMY._replace(queue_age_seconds=1.0, busy_age_seconds=1.0), now=lambda: clock[0]
     )
     queue.open_lane()
     clock[0] += 3600
@@ -247,7 +246,7 @@ async def test_each_request_learns_of_its_own_pings() -> None:
     waiting = [_submit(queue, _pings(*numbers), 1) for numbers in ([0, 1, 0], [1, 2], [4, 3, 4, 3])]
     await queue.flush(disk)
 
-    assert [tuple(map(_plain, one.result()[1:])) for one in waiting] == [
+    assert [tuple(map(_plain, one.result())) for one in waiting] == [
         (2, 1, []),  # its own repeat is a duplicate
         (0, 2, []),  # stored by the request before, and stored long ago
         (1, 1, [1, 3]),
@@ -270,7 +269,7 @@ def _submit(
     queue: batcher.Batcher, decoded: decode.Decoded, size_bytes: int
 ) -> asyncio.Future[submission.Verdict]:
     """Checks, then submits, as the intake does; what comes back waits for the verdict."""
-    queue.check(decoded.received, size_bytes, ahead=_NOBODY)
+    queue.check(decoded.received, size_bytes)
     waiter: asyncio.Future[submission.Verdict] = asyncio.get_running_loop().create_future()
     queue.submit(decoded, size_bytes, waiter)
     return waiter

@@ -19,15 +19,14 @@ from prometheus_client import Counter
 from typing_extensions import override
 
 from geoingest import errors, metrics, ping
-from geoingest.ingest import batcher, decode, line, overload, rows, submission
+from geoingest.ingest import batcher, decode, overload, rows, submission
 from tests import test_ping
 
 _LIMITS = overload.Limits(
-    queue_pings=14, queue_bytes=80, queue_age_seconds=9.0, batch_pings=6, busy_wait_seconds=4.0
+    queue_pings=14, queue_bytes=80, queue_age_seconds=9.0, batch_pings=6, busy_age_seconds=4.0
 )
 _REASONS: list[ping.Reason] = ["malformed", "too_old"]
 _MOST_LANES = 2
-_NOBODY = line.Line(lambda _: None)
 # Enough turns of the loop for everything that can happen now to have happened.
 _TURNS = 10
 
@@ -95,7 +94,7 @@ class Conservation(RuleBasedStateMachine):
 
         def submit() -> None:
             with contextlib.suppress(errors.OverloadedError, errors.DatabaseUnavailableError):
-                self.queue.check(decoded.received, 7 * decoded.received, ahead=_NOBODY)
+                self.queue.check(decoded.received, 7 * decoded.received)
                 future = asyncio.get_running_loop().create_future()
                 self.queue.submit(decoded, 7 * decoded.received, future)
                 self.posted.append((decoded, future))
@@ -131,7 +130,7 @@ class Conservation(RuleBasedStateMachine):
         for decoded, future in self.posted:
             if not future.done() or future.cancelled() or future.exception():
                 continue
-            _, stored, duplicate, unstorable = future.result()
+            stored, duplicate, unstorable = future.result()
             bad = set(unstorable)
             acked = [row[rows.KEY] for at, row in enumerate(decoded.pings) if at not in bad]
             assert stored + duplicate == len(acked)

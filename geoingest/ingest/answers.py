@@ -38,9 +38,8 @@ _encode = msgspec.json.Encoder().encode
 _ONE_STORED = _encode(PingsAnswer(1, 1, 0, []))
 
 
-def encode(verdict: submission.Verdict) -> bytes:
+def encode(decoded: decode.Decoded, verdict: submission.Verdict) -> bytes:
     """The answer's JSON."""
-    decoded = verdict.decoded
     if decoded.received == 1 and verdict.stored == 1 and not decoded.ignored:
         return _ONE_STORED
     rejected = [RejectedPing(one.position, one.reason) for one in decoded.rejected]

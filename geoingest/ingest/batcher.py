@@ -21,7 +21,7 @@ from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from geoingest import errors, metrics, ping
-from geoingest.ingest import decode, line, overload, submission
+from geoingest.ingest import decode, overload, submission
 
 
 class Write(Protocol):
@@ -56,40 +56,32 @@ class Batcher:
         """Lanes that can write now."""
         return self._open_lanes
 
-    def check(self, pings: int, size_bytes: int, *, ahead: line.Line) -> float:
-        """Raises ServiceError when about so much more cannot be written soon, and counts it.
-
-        `ahead` are those whose turn comes first. Returns the moment at which it was let in.
-        """
+    def check(self, pings: int, size_bytes: int) -> None:
+        """Raises ServiceError when about so much more cannot be written soon, and counts it."""
         now = self._now()
-        since = self._waiting[0].queued_at if self._waiting else ahead.since
         # The class, not one of it: an error that its own frame holds keeps the body it refuses.
         refusal: type[errors.ServiceError]
         if not self._open_lanes:
             refusal = errors.DatabaseUnavailableError
         elif self._overload.refuses(
-            pings=self.pings + ahead.pings + pings,
-            size_bytes=self._waiting_bytes + ahead.size_bytes + size_bytes,
-            waiting_seconds=0.0 if since is None else now - since,
+            pings=self.pings + pings,
+            size_bytes=self._waiting_bytes + size_bytes,
+            age_seconds=now - self._waiting[0].queued_at if self._waiting else 0.0,
             now=now,
         ):
             refusal = errors.OverloadedError
         else:
-            return now
+            return
         metrics.pings_received.inc(pings)
         _refused[refusal.reason].inc(pings)
         raise refusal
 
     def submit(self, decoded: decode.Decoded, size_bytes: int, waiter: submission.Waiter) -> None:
-        """Queues one request, which was let in; the waiter learns what became of it."""
+        """Queues one request, which was checked; the waiter learns what became of it."""
         metrics.pings_received.inc(decoded.received)
         queued = submission.Submission(
             decoded, waiter, size_bytes=size_bytes, queued_at=self._now()
         )
-        if not self._open_lanes:
-            # The last one closed since it was let in.
-            _fail([queued], errors.DatabaseUnavailableError())
-            return
         self._waiting.append(queued)
         self._waiting_bytes += size_bytes
         self._waiting_pings += decoded.received
@@ -118,15 +110,11 @@ class Batcher:
         """
         batch = await self._take()
         pings = sum(one.decoded.received for one in batch)
-        started = self._now()
         self._writing_pings += pings
         metrics.batch_pings.observe(pings)
-        metrics.queue_wait.observe(started - batch[0].queued_at)
+        metrics.queue_wait.observe(self._now() - batch[0].queued_at)
         try:
-            outcome = await write(batch)
-            now = self._now()
-            self._overload.pace.wrote(pings, requests=len(batch), seconds=now - started, now=now)
-            _answer(batch, outcome)
+            _answer(batch, await write(batch))
         except errors.ServiceError as exc:
             _fail(batch, exc)
         except BaseException:

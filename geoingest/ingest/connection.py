@@ -6,8 +6,8 @@ costs. So:
 
 1. Heads go to aiohttp's own parser (reading.py); the same head again, but for token and length, needs
    no parsing (head.py).
-2. One whole POST /v1/pings, neither compressed nor chunked, is let in, decoded and queued without a
-   task, mostly in the same call, and answered in the call in which its batch has committed.
+2. One whole POST /v1/pings, neither compressed nor chunked, is let in, decoded and queued in the
+   same call, and answered in the call in which its batch has committed: no task waits for it.
 3. Anything else (another path, an upgrade, a broken head) was not acted upon yet: the connection is
    handed to aiohttp with all its bytes, for good.
 4. What is not whole is waited for, but not for long: `expire` is called by whoever owns us.
@@ -25,7 +25,7 @@ from aiohttp import hdrs
 from typing_extensions import override
 
 from geoingest import errors, http
-from geoingest.ingest import answers, endpoints, head, intake, reading, response, submission
+from geoingest.ingest import answers, decode, endpoints, head, intake, reading, response, submission
 
 log = logging.getLogger(__name__)
 
@@ -57,6 +57,7 @@ class Connection(asyncio.Protocol):
         self._reading = reading.Reading(takes.terms.max_body_bytes)
         self._is_within_request = False
         self._early = b""
+        self._decoded: decode.Decoded | None = None
         self._started = 0.0
         self.is_busy = False
         # When `expire` is due, in the loop's time.
@@ -126,15 +127,13 @@ class Connection(asyncio.Protocol):
 
     def set_result(self, verdict: submission.Verdict) -> None:
         """The batch has committed: the phone is told."""
-        self._answer(200, http.JSON, answers.encode(verdict), {}, closes=False)
+        assert self._decoded is not None  # noqa: S101  # only what was taken has a verdict
+        body = answers.encode(self._decoded, verdict)
+        self._answer(200, http.JSON, body, {}, closes=False)
 
-    def set_exception(self, error: Exception) -> None:
-        """It was not let in, is no JSON, did not commit for certain, or something broke."""
-        if isinstance(error, errors.HttpError):
-            self._answer_problem(http.problem(error))
-        else:
-            log.error("request failed", exc_info=error)
-            self._answer_problem(http.internal_problem())
+    def set_exception(self, error: errors.ServiceError) -> None:
+        """The batch did not commit, or that is not certain: the phone keeps its pings."""
+        self._answer_problem(http.problem(error))
 
     def _take(self, post: head.Post) -> None:
         self._begin()
@@ -142,9 +141,12 @@ class Connection(asyncio.Protocol):
             if post.digest is None:
                 raise errors.UnauthenticatedError  # noqa: TRY301  # answered below like the others
             sender = self._intake.sender(post.digest)
-            self._intake.take(sender, post.body, lines=post.lines, waiter=self)
-        except Exception as exc:  # noqa: BLE001  # the root of a request: it gets an answer
-            self.set_exception(exc)
+            self._decoded = self._intake.take(sender, post.body, lines=post.lines, waiter=self)
+        except errors.HttpError as exc:
+            self._answer_problem(http.problem(exc))
+        except Exception:  # the root of a request: the caller gets an answer whatever broke
+            log.exception("request failed")
+            self._answer_problem(http.internal_problem())
 
     def _begin(self) -> None:
         self._started = time.perf_counter()
@@ -167,6 +169,7 @@ class Connection(asyncio.Protocol):
     ) -> None:
         http.traffic.under_way -= 1
         self.is_busy = False
+        self._decoded = None
         counted = http.counters(hdrs.METH_POST, endpoints.PATH, status)
         counted.answered()
         counted.lasted(time.perf_counter() - self._started)

@@ -24,8 +24,10 @@ class Endpoints:
         sender = self._intake.sender(http.bearer_digest(request.headers))
         body = await self._body(request)
         verdict: asyncio.Future[submission.Verdict] = asyncio.get_running_loop().create_future()
-        self._intake.take(sender, body, lines=is_lines(request.content_type), waiter=verdict)
-        return web.Response(body=answers.encode(await verdict), content_type=http.JSON)
+        decoded = self._intake.take(
+            sender, body, lines=is_lines(request.content_type), waiter=verdict
+        )
+        return web.Response(body=answers.encode(decoded, await verdict), content_type=http.JSON)
 
     async def _body(self, request: web.Request) -> bytes:
         try:

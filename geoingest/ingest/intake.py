@@ -7,7 +7,7 @@ from collections.abc import Container
 from typing import NamedTuple, Protocol
 
 from geoingest import errors, metrics, ping
-from geoingest.ingest import batcher, decode, line, rates, submission
+from geoingest.ingest import batcher, decode, rates, submission
 
 _DAY_US = 86_400_000_000
 
@@ -41,7 +41,6 @@ class Intake:
         self.terms = terms
         self._senders = senders
         self._queue = queue
-        self._line = line.Line(self._serve)
         self._rates = rates.Rates(terms.device_requests_per_second)
         self._oldest_us = terms.detail_days * _DAY_US
         self._newest_us = round(terms.max_future_seconds * 1e6)
@@ -58,26 +57,17 @@ class Intake:
 
     def take(
         self, sender: ping.Sender, body: bytes, *, lines: bool, waiter: submission.Waiter
-    ) -> None:
-        """Decodes and queues what the body holds; the waiter learns the verdict after the commit.
+    ) -> decode.Decoded:
+        """Queues what the body holds; the waiter learns the verdict after the commit.
 
         Raises ServiceError at once, before it looks into the body, when it cannot be written soon.
-        What is wrong with the body the waiter learns.
         """
-        pings = decode.estimate(body, lines=lines)
-        now = self._queue.check(pings, len(body), ahead=self._line)
-        self._line.join(line.Arrival(sender, body, lines, waiter, pings, now))
-
-    def _serve(self, arrival: line.Arrival) -> None:
-        try:
-            decoded = self.decode(arrival.sender, arrival.body, lines=arrival.lines)
-        except Exception as exc:  # noqa: BLE001  # the root of a request: it gets an answer
-            if not arrival.waiter.done():
-                arrival.waiter.set_exception(exc)
-            return
+        self._queue.check(decode.estimate(body, lines=lines), len(body))
+        decoded = self.decode(sender, body, lines=lines)
         if decoded.ignored:
             metrics.pings_ignored_fields.inc(len(decoded.ignored))
-        self._queue.submit(decoded, len(arrival.body), arrival.waiter)
+        self._queue.submit(decoded, len(body), waiter)
+        return decoded
 
     def decode(self, sender: ping.Sender, body: bytes, *, lines: bool) -> decode.Decoded:
         """What the body holds, as of now."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
+from geoingest import errors
 from geoingest.ingest import decode, rows
 
 
@@ -18,7 +19,6 @@ class Outcome(NamedTuple):
 class Verdict(NamedTuple):
     """What became of one request's checked pings; `unstorable` are positions among them."""
 
-    decoded: decode.Decoded
     stored: int
     duplicate: int
     unstorable: Sequence[int] = ()
@@ -35,8 +35,8 @@ class Waiter(Protocol):
         """Everything of the request is settled."""
         ...
 
-    def set_exception(self, error: Exception, /) -> None:
-        """A ServiceError: nothing is certain, keep it and come again; else what is wrong with it."""
+    def set_exception(self, error: errors.ServiceError, /) -> None:
+        """Nothing of the request is certain: keep it, come again."""
         ...
 
 
@@ -64,7 +64,7 @@ class Submission:
         The first ping with a stored key stored it; every later one is its duplicate.
         """
         if outcome.stored is None:
-            return Verdict(self.decoded, len(self.decoded.pings), 0)
+            return Verdict(len(self.decoded.pings), 0)
         stored = duplicate = 0
         unstorable: list[int] = []
         for position, row in enumerate(self.decoded.pings):
@@ -76,4 +76,4 @@ class Submission:
                 unstorable.append(position)
             else:
                 duplicate += 1
-        return Verdict(self.decoded, stored, duplicate, unstorable)
+        return Verdict(stored, duplicate, unstorable)
