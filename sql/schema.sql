@@ -603,6 +603,8 @@ CREATE FUNCTION roll_days(
 DECLARE
     changed bigint;
 BEGIN
+    -- No school's day is longer; a day that began before has all of its hours sealed.
+    from_at := greatest(from_at, (SELECT sealed_to - interval '26 hours' FROM rollup_state));
     INSERT INTO geolocation_daily AS kept
     SELECT wanted.*
     FROM geolocation_days(least_student, greatest_student, from_at, to_at) AS wanted
@@ -633,7 +635,8 @@ END
 $$;
 
 COMMENT ON FUNCTION roll_days(bigint, bigint, timestamptz, timestamptz) IS
-'Brings geolocation_daily up to date with geolocation_days; returns how many rows changed.';
+'Brings geolocation_daily up to date with geolocation_days, but for days that are final; returns '
+'how many rows changed.';
 
 CREATE TABLE job_runs (
     job text NOT NULL,

@@ -39,10 +39,10 @@ def connection(database: conftest.Database) -> Iterator[db.DirectConnection]:
 
 
 def test_fifteen_months(database: conftest.Database, connection: db.DirectConnection) -> None:
-    """Every fifth night: three months ahead, no ping beyond 91 days, no rollup beyond 13 months, none lost."""
+    """Every night: three months ahead, no ping beyond 91 days, no rollup beyond 13 months, none lost."""
     sent: list[recount.Fix] = []
     now, there = _START, set[str]()
-    for number in range(0, 456, 5):
+    for number in range(455):
         now = _START + number * _DAY
         partitions.ensure(connection, detail_days=_SETTINGS.detail_days, now=now)
         sent += _write(connection, now)
@@ -148,6 +148,36 @@ def test_what_is_sealed_takes_no_ping(
     assert (
         database.query("SELECT pings FROM geolocation_hourly ORDER BY student_id, hour") == before
     )
+
+
+def test_rollups_of_pings_that_are_kept_stay(
+    database: conftest.Database, connection: db.DirectConnection
+) -> None:
+    """However short their own time is; once the pings have gone, they go too."""
+    now = _aged(connection)
+    long = config.Config(detail_days=365, rollup_days=30)
+    short = config.Config(detail_days=90, rollup_days=30)
+
+    kept = retention.run_once(connection, long, now)
+    gone = retention.run_once(connection, short, now)
+
+    assert (kept.rollups, gone.rollups) == (0, 3 * len(_STUDENTS))
+    assert _count(database) == 0
+
+
+def test_a_day_whose_hours_have_gone_in_part_is_not_rolled_again(
+    database: conftest.Database, connection: db.DirectConnection
+) -> None:
+    """What is sealed is final: a backfill would make it less."""
+    now = _aged(connection)
+    retention.run_once(connection, _SETTINGS, now)
+    days = "SELECT student_id, day, pings FROM geolocation_daily ORDER BY student_id"
+    before = database.query(days)
+    connection.execute("DELETE FROM geolocation_hourly WHERE hour = $1", [_START.replace(minute=0)])
+
+    rollups.backfill(connection, _SETTINGS, start=_START - _DAY, end=_START + _DAY)
+
+    assert database.query(days) == before
 
 
 def test_with_an_archive_nothing_goes_that_is_not_in_it(

@@ -67,7 +67,6 @@ def run_once(
 
     Raises NotSealedError, or WritersBusyError, after everything sealed has gone.
     """
-    rollups = _expire_rollups(connection, now - datetime.timedelta(days=settings.rollup_days))
     now = now.astimezone(datetime.UTC)
     due = midnight(now - datetime.timedelta(days=settings.detail_days) - MARGIN)
     try:
@@ -84,6 +83,9 @@ def run_once(
             months += 1
         elif start < sealed_to:
             pings += _expire_pings(connection, month, sealed_to)
+    # Where pings are kept for longer than rollups, these go with them and not before.
+    expires_at = now - datetime.timedelta(days=settings.rollup_days)
+    rollups = _expire_rollups(connection, min(expires_at, sealed_to - DAY))
     if problem is not None:
         raise problem
     return Expired(pings, months, rollups, sealed_to)
