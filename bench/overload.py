@@ -73,8 +73,8 @@ _LAPS = (
     Lap("bodies", bodies.BACKLOG_PINGS, 16, _STORED_BATCH, False),
 )
 _SLOW_LAPS = (
-    Lap("slow_stubborn", 1, 128, ingest.STORED, False),
-    Lap("slow_obeying", 1, 128, ingest.STORED, True),
+    Lap("slow_stubborn", 1, 32, ingest.STORED, False),
+    Lap("slow_obeying", 1, 32, ingest.STORED, True),
 )
 
 

@@ -43,7 +43,7 @@ class Service:
                 settings.max_queue_bytes,
                 settings.max_queue_age_seconds,
                 settings.max_batch_pings,
-                settings.busy_queue_age_seconds,
+                settings.busy_wait_seconds,
             )
         )
         self.intake = intake.Intake(

@@ -55,7 +55,7 @@ class Config:
         "connections that write batches; workers share them, at least one each",
     )
     max_batch_pings: int = _setting(
-        "GEOINGEST_MAX_BATCH_PINGS", 5000, "a batch takes no further request beyond this"
+        "GEOINGEST_MAX_BATCH_PINGS", 2000, "a batch takes no further request beyond this"
     )
     max_queue_pings: int = _setting(
         "GEOINGEST_MAX_QUEUE_PINGS", 50000, "pings waiting in memory before new ones are refused"
@@ -66,8 +66,10 @@ class Config:
     max_queue_age_seconds: float = _setting(
         "GEOINGEST_MAX_QUEUE_AGE_SECONDS", 1.0, "the same limit in seconds the oldest has waited"
     )
-    busy_queue_age_seconds: float = _setting(
-        "GEOINGEST_BUSY_QUEUE_AGE_SECONDS", 0.05, "the same limit while overload lasts"
+    busy_wait_seconds: float = _setting(
+        "GEOINGEST_BUSY_WAIT_SECONDS",
+        0.04,
+        "overload: no more is taken than is written in this time",
     )
     max_body_bytes: int = _setting("GEOINGEST_MAX_BODY_BYTES", 2097152, "one request, decompressed")
     max_body_pings: int = _setting("GEOINGEST_MAX_BODY_PINGS", 5000, "one request")

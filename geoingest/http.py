@@ -150,6 +150,8 @@ def _response_of(exc: web.HTTPException) -> web.Response:
     return _response(Problem(exc.status, headers, body, False))
 
 
+# Details are few: they speak of the request's kind, never of its content.
+@functools.lru_cache(maxsize=64)
 def _body(status: int, reason: str, title: str, detail: str) -> bytes:
     members = {"type": "about:blank", "title": title, "status": status, "reason": reason}
     if detail:

@@ -17,7 +17,7 @@ _ROOMY = overload.Limits(
     queue_bytes=1000,
     queue_age_seconds=60.0,
     batch_pings=1000,
-    busy_age_seconds=60.0,
+    busy_wait_seconds=60.0,
 )
 
 
@@ -92,7 +92,7 @@ async def test_a_queue_whose_oldest_has_waited_too_long_refuses() -> None:
     """Age counts from the oldest request that waits, and an empty queue has none."""
     clock = [100.0]
     queue = batcher.Batcher(
-        _ROOMY._replace(queue_age_seconds=1.0, busy_age_seconds=1.0), now=lambda: clock[0]
+        _ROOMY._replace(queue_age_seconds=1.0, busy_wait_seconds=1.0), now=lambda: clock[0]
     )
     queue.open_lane()
     clock[0] += 3600

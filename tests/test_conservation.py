@@ -23,7 +23,7 @@ from geoingest.ingest import batcher, decode, overload, rows, submission
 from tests import test_ping
 
 _LIMITS = overload.Limits(
-    queue_pings=14, queue_bytes=80, queue_age_seconds=9.0, batch_pings=6, busy_age_seconds=4.0
+    queue_pings=14, queue_bytes=80, queue_age_seconds=9.0, batch_pings=6, busy_wait_seconds=4.0
 )
 _REASONS: list[ping.Reason] = ["malformed", "too_old"]
 _MOST_LANES = 2

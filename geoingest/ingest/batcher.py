@@ -21,7 +21,7 @@ from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from geoingest import errors, metrics, ping
-from geoingest.ingest import decode, overload, submission
+from geoingest.ingest import decode, overload, submission, turn
 
 
 class Write(Protocol):
@@ -38,6 +38,7 @@ class Batcher:
     ) -> None:
         self._limits = limits
         self._overload = overload.Overload(limits)
+        self._turn = turn.Turn(now=now)
         self._now = now
         self._waiting: collections.deque[submission.Submission] = collections.deque()
         self._waiting_bytes = 0
@@ -59,14 +60,18 @@ class Batcher:
     def check(self, pings: int, size_bytes: int) -> None:
         """Raises ServiceError when about so much more cannot be written soon, and counts it."""
         now = self._now()
+        if self._overload.is_busy(now):
+            self._turn.measure()
         # The class, not one of it: an error that its own frame holds keeps the body it refuses.
         refusal: type[errors.ServiceError]
         if not self._open_lanes:
             refusal = errors.DatabaseUnavailableError
         elif self._overload.refuses(
-            pings=self.pings + pings,
+            pings=self.pings,
+            more_pings=pings,
             size_bytes=self._waiting_bytes + size_bytes,
-            age_seconds=now - self._waiting[0].queued_at if self._waiting else 0.0,
+            waiting_seconds=now - self._waiting[0].queued_at if self._waiting else 0.0,
+            turn_seconds=self._turn.seconds,
             now=now,
         ):
             refusal = errors.OverloadedError
@@ -110,11 +115,15 @@ class Batcher:
         """
         batch = await self._take()
         pings = sum(one.decoded.received for one in batch)
+        started = self._now()
         self._writing_pings += pings
         metrics.batch_pings.observe(pings)
-        metrics.queue_wait.observe(self._now() - batch[0].queued_at)
+        metrics.queue_wait.observe(started - batch[0].queued_at)
         try:
-            _answer(batch, await write(batch))
+            outcome = await write(batch)
+            now = self._now()
+            self._overload.pace.wrote(pings, requests=len(batch), seconds=now - started, now=now)
+            _answer(batch, outcome)
         except errors.ServiceError as exc:
             _fail(batch, exc)
         except BaseException:

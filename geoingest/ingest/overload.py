@@ -1,15 +1,17 @@
-"""Whether the queue may take more: hard limits always, and a short wait while overload lasts.
+"""Whether memory may take more: hard limits always, and little while overload lasts.
 
 A database that hesitates for a moment is no overload: what gathers meanwhile is written at once
-when it goes on, so the queue may grow old up to its limit. Overload is a queue that stays old: once
-it has been older than `busy_age_seconds` for `patience_seconds` without a break, more is refused
-until the queue is young again, so that what is taken is answered in time and what is refused costs
-little. That ends when nothing had to be refused for `calm_seconds`.
+when it goes on, so the queue may grow old up to its limit. Overload is a queue that stays old for
+`patience_seconds` without a break. From then on no more is taken than the lanes write in
+`busy_wait_seconds`, so that what is taken is answered in time and what is refused costs little.
+That ends when nothing had to be refused for `calm_seconds`.
 """
 
 from __future__ import annotations
 
 from typing import NamedTuple
+
+from geoingest.ingest import pace
 
 
 class Limits(NamedTuple):
@@ -19,38 +21,75 @@ class Limits(NamedTuple):
     queue_bytes: int
     queue_age_seconds: float
     batch_pings: int
-    busy_age_seconds: float
+    busy_wait_seconds: float
 
 
 class Overload:
-    """Remembers since when the queue is old, and until when it is kept short."""
+    """Remembers since when the queue is old, and until when little is taken."""
 
+    old_seconds = 0.05
     patience_seconds = 0.25
     calm_seconds = 1.0
+    # A write that is under way, one's own, and room: where a commit takes long, so must the wait,
+    # or less and less would be taken for lanes that could write more.
+    least_writes = 3
+    # A COPY takes three, wherever in its own turn a request was read. With thousands of sockets
+    # ready a turn takes a tenth of a second, and less and less would be taken for the same reason.
+    least_turns = 6
 
     def __init__(self, limits: Limits) -> None:
+        self.pace = pace.Pace()
         self._limits = limits
         self._old_since: float | None = None
         self._busy_until = float("-inf")
 
-    def refuses(self, *, pings: int, size_bytes: int, age_seconds: float, now: float) -> bool:
-        """True when a queue with so much in it may take nothing more at this moment.
+    def is_busy(self, now: float) -> bool:
+        """True while overload lasts."""
+        return now < self._busy_until
 
-        `age_seconds` is that of the request which has waited the longest.
+    def refuses(
+        self,
+        *,
+        pings: int,
+        more_pings: int,
+        size_bytes: int,
+        waiting_seconds: float,
+        turn_seconds: float,
+        now: float,
+    ) -> bool:
+        """True when memory with so much in it may not take so many more at this moment.
+
+        `pings` are all that are not committed; `size_bytes` and `waiting_seconds` are the queue's:
+        its bodies with this one, and how long its first request has waited for a lane.
+        `turn_seconds` is what the event loop needs to come round once.
         """
         limits = self._limits
         if (
-            pings > limits.queue_pings
+            pings + more_pings > limits.queue_pings
             or size_bytes > limits.queue_bytes
-            or age_seconds > limits.queue_age_seconds
+            or waiting_seconds > limits.queue_age_seconds
         ):
             return True
-        if age_seconds <= limits.busy_age_seconds:
+        if waiting_seconds <= self.old_seconds:
             self._old_since = None
-            return False
-        if self._old_since is None:
+        elif self._old_since is None:
             self._old_since = now
-        if now < self._busy_until or now - self._old_since > self.patience_seconds:
+        elif now - self._old_since > self.patience_seconds:
             self._busy_until = now + self.calm_seconds
-            return True
-        return False
+        if (
+            not self.is_busy(now)
+            # Lanes with nothing to write: they may be faster than they were.
+            or not pings
+            or pings + more_pings <= self._busy_pings(turn_seconds)
+        ):
+            return False
+        self._busy_until = now + self.calm_seconds
+        return True
+
+    def _busy_pings(self, turn_seconds: float) -> float:
+        least_seconds = max(
+            self._limits.busy_wait_seconds,
+            self.least_writes * self.pace.least_seconds,
+            self.least_turns * turn_seconds,
+        )
+        return self.pace.pings_per_second * least_seconds
