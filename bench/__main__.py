@@ -12,21 +12,15 @@ import orjson
 from typing_extensions import override
 
 from bench import (
-    capacity,
     ingest,
     options,
-    overload,
-    peers,
-    provision,
-    reads,
+    plain,
     report,
     results,
-    rollup,
     school_day,
     soak,
     storm,
     suite,
-    upkeep,
 )
 from geoingest import errors, logs
 
@@ -63,6 +57,18 @@ def main() -> None:
     signal.signal(signal.SIGTERM, lambda _number, _frame: sys.exit(143))
 
 
+def _add(name: str, one: plain.Plain) -> None:
+    @main.command(name, help=one.help, **_example(f"python -m bench {name} {one.example}"))
+    @options.of(one.plan, **one.words)
+    def command(save: bool, **given: Any) -> None:
+        plan = type(one.plan)(**given)
+        _finish(suite.Measurement(name, one.run, plan, None), save=save)
+
+
+for _name, _one in plain.ALL.items():
+    _add(_name, _one)
+
+
 @main.command("ingest", **_example("python -m bench ingest --rate 2000 --reads 100 --jobs"))
 @options.of(ingest.Plan())
 def ingest_command(save: bool, **given: Any) -> None:
@@ -70,21 +76,6 @@ def ingest_command(save: bool, **given: Any) -> None:
     plan = ingest.Plan(**given)
     variant = "busy" if plan.reads or plan.jobs else ""
     _finish(suite.Measurement("ingest", ingest.run, plan, None, variant), save=save)
-
-
-@main.command("capacity", **_example("python -m bench capacity --rounds 3"))
-@options.of(capacity.Plan())
-def capacity_command(save: bool, **given: Any) -> None:
-    """Throughput against bare HTTP, an INSERT per request, and psql's COPY, closed loop."""
-    plan = capacity.Plan(**given)
-    _finish(suite.Measurement("capacity", capacity.run, plan, None), save=save)
-
-
-@main.command("peers", **_example("python -m bench peers --rounds 3"))
-@options.of(peers.Plan(), rate="Pings per second, for p99.")
-def peers_command(save: bool, **given: Any) -> None:
-    """Throughput, CPU time per ping and p99 beside FastAPI with INSERT or executemany, and COPY."""
-    _finish(suite.Measurement("peers", peers.run, peers.Plan(**given), None), save=save)
 
 
 @main.command("storm", **_example("python -m bench storm --devices 5000 --backlog 200"))
@@ -98,13 +89,6 @@ def storm_command(save: bool, service: str, **given: Any) -> None:
     _finish(suite.Measurement("storm", run, plan, None, variant), save=save)
 
 
-@main.command("overload", **_example("python -m bench overload --seconds 120"))
-@options.of(overload.Plan())
-def overload_command(save: bool, **given: Any) -> None:
-    """What is stored and how fast the rest is refused at three times the capacity, open loop."""
-    _finish(suite.Measurement("overload", overload.run, overload.Plan(**given), None), save=save)
-
-
 @main.command("soak", **_example("python -m bench soak --minutes 60"))
 @options.of(soak.Plan())
 @_service
@@ -113,35 +97,6 @@ def soak_command(save: bool, service: str, **given: Any) -> None:
     run = functools.partial(soak.run, module=service)
     found = _finish(suite.Measurement("soak", run, soak.Plan(**given), None), save=save)
     sys.exit(1 if found["failed"] else 0)
-
-
-@main.command("reads", **_example("python -m bench reads --students 3500 --days 30"))
-@options.of(reads.Plan(), rate="Of each question, per second.", students="Seeded.")
-def reads_command(save: bool, **given: Any) -> None:
-    """Latency of the newest position and of a day's track while pings arrive, open loop."""
-    _finish(suite.Measurement("reads", reads.run, reads.Plan(**given), None), save=save)
-
-
-@main.command("rollup", **_example("python -m bench rollup --days 24"))
-@options.of(rollup.Plan(), days="Of 120 pings of each student.")
-def rollup_command(save: bool, **given: Any) -> None:
-    """Time to roll up a month, and to bring in pings that come late."""
-    _finish(suite.Measurement("rollup", rollup.run, rollup.Plan(**given), None), save=save)
-
-
-@main.command("upkeep", **_example("python -m bench upkeep --rate 500"))
-@options.of(upkeep.Plan(), reader="Seconds for which a question holds the table.")
-def upkeep_command(save: bool, **given: Any) -> None:
-    """Latency of pings while a month is made and one is dropped beside a long question, open loop."""
-    _finish(suite.Measurement("upkeep", upkeep.run, upkeep.Plan(**given), None), save=save)
-
-
-@main.command("provision", **_example("python -m bench provision --students 100000"))
-@options.of(provision.Plan())
-def provision_command(save: bool, **given: Any) -> None:
-    """Time to enrol a school district by `geoingest provision`."""
-    plan = provision.Plan(**given)
-    _finish(suite.Measurement("provision", provision.run, plan, None), save=save)
 
 
 @main.command("school-day", **_example("python -m bench school-day --minutes 4.5"))

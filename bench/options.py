@@ -11,6 +11,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 _WORDS = {
     "backlog": "Pings each phone has kept for the second storm.",
+    "batch": "Pings in each COPY.",
     "batch_sockets": "For bodies of 100 pings.",
     "capacity_seconds": "For each measurement of the capacity.",
     "days": "Seeded before, at most 89.",

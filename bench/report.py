@@ -6,7 +6,7 @@ import pathlib
 import re
 from collections.abc import Mapping
 
-from bench import extremes, markdown, picture, results, sections, sights
+from bench import ages, extremes, markdown, picture, results, sections, sights
 
 SECTIONS = (
     sections.INGEST,
@@ -18,8 +18,10 @@ SECTIONS = (
     extremes.OVERLOAD,
     extremes.SOAK,
     sections.READS,
-    sections.UPKEEP,
-    sections.ROLLUP,
+    ages.UPKEEP,
+    ages.ROLLUP,
+    ages.RETENTION,
+    ages.STORAGE,
     sections.PROVISION,
     sights.SCHOOL_DAY,
 )

@@ -42,7 +42,7 @@ def run(plan: Plan) -> dict[str, object]:
     """Seconds, and pings per second."""
     with world.databases(with_replica=False) as on:
         world.enrol(on, plan.students)
-        pings = seed.fill(on, days=plan.days)
+        pings = seed.fill(on, days=seed.school_days(plan.days))
         with db.direct(on.url) as connection:
             read = [_timed(connection, _READ) for _ in range(3)]
             now = datetime.datetime.now(datetime.UTC)

@@ -52,7 +52,7 @@ def run(plan: Plan) -> dict[str, object]:
     phases = timetable.day(minutes=plan.minutes, devices=plan.devices)
     with world.databases(with_replica=False) as alone:
         enrolled = world.enrol(alone, plan.devices)
-        seeded = seed.fill(alone, days=plan.days)
+        seeded = seed.fill(alone, days=seed.school_days(plan.days))
         on = world.add_replica(alone)
         with service.running(on) as target, service.jobs(on):
             load = _load(plan, phases, on, target, enrolled)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import sys
 import time
+from collections.abc import Sequence
 
 import click
 import psycopg
@@ -49,12 +50,12 @@ WHERE student_id IS NOT NULL
 """
 
 
-def fill(on: world.World, *, days: int) -> int:
-    """Seeds the days before today and leaves nothing to be cleaned up later; the number of rows."""
+def fill(on: world.World, *, days: Sequence[datetime.datetime]) -> int:
+    """Seeds these days and leaves nothing to be cleaned up later; the number of rows."""
     started = time.monotonic()
     seeded = 0
     with db.direct(on.url) as connection:
-        for day in school_days(days):
+        for day in days:
             last = day + datetime.timedelta(seconds=_STEP_SECONDS * (PINGS_PER_DAY - 1))
             seeded += connection.execute(_DAY, [day, last, _STEP_SECONDS]).rowcount
             if sys.stderr.isatty():

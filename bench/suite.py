@@ -12,9 +12,11 @@ from bench import (
     peers,
     provision,
     reads,
+    retention,
     rollup,
     school_day,
     soak,
+    storage,
     storm,
     upkeep,
 )
@@ -55,6 +57,10 @@ ALL = (
     Measurement("reads", reads.run, reads.Plan(), reads.Plan(students=500, days=5, seconds=10.0)),
     Measurement("upkeep", upkeep.run, upkeep.Plan(), upkeep.Plan(100, 100.0, 15.0, 2.0, 5.0)),
     Measurement("rollup", rollup.run, rollup.Plan(), rollup.Plan(500, 5, 100)),
+    Measurement(
+        "retention", retention.run, retention.Plan(), retention.Plan(200, 2, 100.0, 3.0, 2.0)
+    ),
+    Measurement("storage", storage.run, storage.Plan(), storage.Plan(500, 100)),
     Measurement("provision", provision.run, provision.Plan(), provision.Plan(10_000)),
     Measurement("school-day", school_day.run, school_day.Plan(), school_day.QUICK),
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import datetime
+import os
 import pathlib
 import tempfile
 from collections.abc import Iterator
@@ -75,6 +76,17 @@ def add_replica(on: World) -> World:
     return on._replace(replica_url=on.servers.urls.replica)
 
 
+def forget(on: World) -> None:
+    """Stops the servers, takes their files out of the machine's memory, and starts them again."""
+    on.servers.stop()
+    for path in on.folder.rglob("*"):
+        if path.is_file():
+            with path.open("rb") as file:
+                os.fsync(file.fileno())
+                os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+    on.servers.start(_settings(), with_replica=bool(on.replica_url))
+
+
 def slow_down(on: World) -> None:
     """From now on the primary needs a millisecond more for each row, and no CPU for it."""
     with psycopg.connect(on.admin_url, autocommit=True) as admin:
@@ -98,3 +110,9 @@ def count_rows(world: World) -> int:
         row = connection.execute("SELECT count(*) AS pings FROM geolocation_data").fetchone()
     assert row is not None, "count(*) gives a row"
     return int(str(row["pings"]))
+
+
+def wal_bytes(connection: db.DirectConnection) -> int:
+    """Written so far."""
+    row = connection.execute("SELECT pg_wal_lsn_diff(pg_current_wal_insert_lsn(), '0/0') AS bytes")
+    return int(str(db.one(row)["bytes"]))

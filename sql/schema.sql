@@ -164,6 +164,13 @@ COMMENT ON COLUMN geolocation_data.received_at IS 'The service''s clock when the
 CREATE UNIQUE INDEX idx_geolocation_student_timestamp
 ON geolocation_data (student_id, "timestamp" DESC, device_id);
 
+CREATE INDEX idx_geolocation_timestamp ON geolocation_data
+USING brin ("timestamp") WITH (pages_per_range = 32, autosummarize = on);
+
+COMMENT ON INDEX idx_geolocation_timestamp IS
+'For the roller and for retention: pings come about in the order of time, so a block range holds '
+'a short one.';
+
 CREATE TABLE rejected_pings (
     rejected_id bigint GENERATED ALWAYS AS IDENTITY,
     received_at timestamptz NOT NULL,

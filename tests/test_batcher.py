@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 
 import pytest
 
@@ -238,7 +238,7 @@ async def test_a_lane_that_ends_in_the_same_moment_swallows_no_request(
 async def test_each_request_learns_of_its_own_pings() -> None:
     """The first of several with one key stored it, the later ones are its duplicates."""
     key = [test_ping.encoded(number)[rows.KEY] for number in range(5)]
-    outcome = submission.Outcome(stored={key[0], key[1], key[4]}, unstorable=frozenset([key[3]]))
+    outcome = submission.Outcome(stored={key[0], key[1], key[4]}, rejected={key[3]: "unstorable"})
     queue, disk = batcher.Batcher(_ROOMY), Disk()
     queue.open_lane()
     disk.ends.put_nowait(outcome)
@@ -255,7 +255,7 @@ async def test_each_request_learns_of_its_own_pings() -> None:
 
 
 def _plain(value: object) -> object:
-    return list(value) if isinstance(value, Sequence) else value
+    return list(value) if isinstance(value, Mapping) else value
 
 
 def _pings(*numbers: int) -> decode.Decoded:

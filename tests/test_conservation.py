@@ -48,16 +48,16 @@ class Table:
         if end == "failed":
             raise errors.WriteFailedError
         keys = [row[rows.KEY] for one in batch for row in one.decoded.pings]
-        unstorable = frozenset(keys[:1] if end == "unstorable" else ()) - self.rows
-        new = set(keys) - self.rows - unstorable
+        bad = set(keys[:1] if end == "unstorable" else ()) - self.rows
+        new = set(keys) - self.rows - bad
         self.rows |= new
         if end == "in doubt":
             raise errors.WriteFailedError
         if end == "bug":
             raise ZeroDivisionError
-        return (
-            submission.Outcome() if len(new) == len(keys) else submission.Outcome(new, unstorable)
-        )
+        if len(new) == len(keys):
+            return submission.Outcome()
+        return submission.Outcome(new, dict.fromkeys(bad, "unstorable"))
 
 
 class Conservation(RuleBasedStateMachine):
@@ -130,8 +130,7 @@ class Conservation(RuleBasedStateMachine):
         for decoded, future in self.posted:
             if not future.done() or future.cancelled() or future.exception():
                 continue
-            stored, duplicate, unstorable = future.result()
-            bad = set(unstorable)
+            stored, duplicate, bad = future.result()
             acked = [row[rows.KEY] for at, row in enumerate(decoded.pings) if at not in bad]
             assert stored + duplicate == len(acked)
             assert self.table.rows.issuperset(acked)

@@ -4,19 +4,16 @@ from __future__ import annotations
 
 import concurrent.futures
 import datetime
-import itertools
 import time
 from collections.abc import Callable, Iterator
-from typing import Any
 
 import psycopg
 import pytest
 from psycopg import sql
-from typing_extensions import override
 
 from geoingest import config, db
 from geoingest.lifecycle import partitions, removal
-from tests import conftest
+from tests import conftest, killed
 
 NOW = datetime.datetime.now(datetime.UTC)
 # When there is a month to make as well as months to drop.
@@ -66,24 +63,6 @@ def _prepare(connection: db.DirectConnection) -> None:
     partitions.ensure(connection, detail_days=150, now=NOW)
 
 
-def _terminate(database: conftest.Database, pid: int) -> None:
-    assert database.query("SELECT pg_terminate_backend($1, 5000)", pid) == [(True,)]
-
-
-def _dies_at(number: int, database: conftest.Database) -> type[psycopg.RawCursor[Any]]:
-    """Cursors of a connection whose backend is killed before its statement of this number."""
-    statements = itertools.count()
-
-    class Cursor(psycopg.RawCursor[Any]):
-        @override
-        def execute(self, *arguments: Any, **options: Any) -> Any:  # the driver's own signature
-            if next(statements) == number:
-                _terminate(database, self.connection.info.backend_pid)
-            return super().execute(*arguments, **options)
-
-    return Cursor
-
-
 def _tables(database: conftest.Database) -> dict[object, object]:
     """Every table that bears a month's name, and whether it is a partition that takes pings."""
     found = database.query(
@@ -105,7 +84,7 @@ def _harmful(database: conftest.Database, upkeep: Upkeep) -> int | None:
             _prepare(connection)
         try:
             with db.direct(database.url) as dying:
-                dying.cursor_factory = _dies_at(number, database)
+                dying.cursor_factory = killed.dies_at(number, database)
                 upkeep(dying)
         except psycopg.OperationalError:
             pass
@@ -151,7 +130,7 @@ def _leave_pending(database: conftest.Database, detach: Upkeep) -> None:
         deadline = time.monotonic() + _PATIENCE_SECONDS
         while not _is_pending(database):
             assert time.monotonic() < deadline
-        _terminate(database, dying.info.backend_pid)
+        killed.terminate(database, dying.info.backend_pid)
         with pytest.raises(psycopg.OperationalError):
             detaching.result(timeout=_PATIENCE_SECONDS)
     assert _is_pending(database)

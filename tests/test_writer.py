@@ -158,11 +158,29 @@ async def test_a_ping_that_no_column_takes_costs_only_itself(
 
     outcome = await lane.write([_request([*_GOOD[:37], odd, *_GOOD[37:]], [too_old])])
 
-    assert outcome.unstorable == {odd[rows.KEY]}
+    assert outcome.rejected == {odd[rows.KEY]: "unstorable"}
     assert outcome.stored == {row[rows.KEY] for row in _GOOD[has_duplicates:]}
     assert len(_keys(database)) == 99
     assert [row[:2] for row in _rejected(database)] == [("too_old", 9), ("unstorable", 8)]
     assert not any("52.520008" in str(vars(record)) for record in caplog.records)
+
+
+async def test_a_ping_of_a_closed_day_is_too_old(
+    open_writer: Open, database: conftest.Database
+) -> None:
+    """The door and the database need not agree on the minute: the phone hears the same reason."""
+    lane = await open_writer()
+    database.query(
+        "UPDATE rollup_state SET closed_to = $1",
+        ping.instant(test_ping.NOW_US - 99 * test_ping.SECOND_US),
+    )
+    old = test_ping.encoded(100)
+
+    outcome = await lane.write([_request([*_GOOD[:2], old])])
+
+    assert outcome.rejected == {old[rows.KEY]: "too_old"}
+    assert [row[:2] for row in _rejected(database)] == [("too_old", 7)]
+    assert len(_keys(database)) == 2
 
 
 async def test_a_month_without_a_partition_is_no_fault_of_the_ping(

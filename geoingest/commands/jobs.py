@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime
 import signal
 import sys
@@ -24,14 +25,14 @@ from geoingest.local import child
     **options.example("geoingest jobs --once"),
 )
 @click.option("--once", is_flag=True, help="One round, then exit; 1 when a job failed.")
+@options.archive
 @options.leash
 @click.pass_context
-def jobs_group(ctx: click.Context, once: bool, on_leash: bool) -> None:
+def jobs_group(ctx: click.Context, once: bool, archive_dir: str | None, on_leash: bool) -> None:
     """Run the periodic jobs, each when it is due; safe on several machines."""
     if ctx.invoked_subcommand is not None:
         return
-    found = databases.require(ctx.obj)
-    archive.check(found)
+    found = _settings(ctx.obj, archive_dir)
     if once:
         with jobs.pool(found) as connections:
             outcomes = jobs.run_once(connections, found, now=_now())
@@ -50,12 +51,14 @@ def jobs_group(ctx: click.Context, once: bool, on_leash: bool) -> None:
 @click.argument("job", type=click.Choice(list(jobs.JOBS)))
 @click.option("--from", "start", type=options.Instant(), help="Go back over a range: its start.")
 @click.option("--to", "end", type=options.Instant(), help="Its end, excluded; now without it.")
+@options.archive
 @click.pass_obj
 def run_command(
     settings: config.Config,
     job: str,
     start: datetime.datetime | None,
     end: datetime.datetime | None,
+    archive_dir: str | None,
 ) -> None:
     """Run one job now, as soon as no other process is at it; prints its result.
 
@@ -63,8 +66,7 @@ def run_command(
     """
     now = _now()
     window = _window(job, start, end, now)
-    found = databases.require(settings)
-    archive.check(found)
+    found = _settings(settings, archive_dir)
     with jobs.pool(found) as connections:
         click.echo(jobs.run_now(connections, found, job, now=now, window=window))
 
@@ -92,6 +94,15 @@ def status_command(settings: config.Config, as_json: bool) -> None:
         ("days past their time, not sealed", found.days_not_sealed),
     ]
     click.echo(tables.write(facts))
+
+
+def _settings(settings: config.Config, archive_dir: str | None) -> config.Config:
+    """With a database, and with an archive if there is to be one."""
+    found = databases.require(settings)
+    if archive_dir is not None:
+        found = dataclasses.replace(found, archive_dir=archive_dir)
+    archive.check(found)
+    return found
 
 
 def _window(

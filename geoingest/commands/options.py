@@ -45,3 +45,14 @@ def example(text: str) -> dict[str, Any]:
 def leash(command: F) -> F:
     """The hidden option of those that `geoingest up` starts."""
     return click.option(child.LEASH, is_flag=True, hidden=True)(command)
+
+
+def archive(command: F) -> F:
+    """Where pings are written before they leave, for commands that remove some."""
+    return click.option(
+        "--archive",
+        "archive_dir",
+        metavar="DIR",
+        help="Write each day as a Parquet file there before its pings leave;"
+        " GEOINGEST_ARCHIVE_DIR without it.",
+    )(command)

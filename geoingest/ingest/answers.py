@@ -43,9 +43,9 @@ def encode(decoded: decode.Decoded, verdict: submission.Verdict) -> bytes:
     if decoded.received == 1 and verdict.stored == 1 and not decoded.ignored:
         return _ONE_STORED
     rejected = [RejectedPing(one.position, one.reason) for one in decoded.rejected]
-    if verdict.unstorable:
+    if verdict.rejected:
         indexes = _indexes(decoded)
-        rejected += [RejectedPing(indexes[at], "unstorable") for at in verdict.unstorable]
+        rejected += [RejectedPing(indexes[at], reason) for at, reason in verdict.rejected.items()]
         rejected.sort(key=lambda one: one.index)
     return _encode(
         PingsAnswer(

@@ -192,7 +192,8 @@ def _answer(batch: Sequence[submission.Submission], outcome: submission.Outcome)
         duplicate += verdict.duplicate
         for rejected in one.decoded.rejected:
             _rejected[rejected.reason].inc()
-        _rejected["unstorable"].inc(len(verdict.unstorable))
+        for reason in verdict.rejected.values():
+            _rejected[reason].inc()
         if not one.waiter.done():
             one.waiter.set_result(verdict)
     metrics.pings_stored.inc(stored)

@@ -2,26 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import types
+from collections.abc import Mapping
 from typing import NamedTuple, Protocol
 
-from geoingest import errors
+from geoingest import errors, ping
 from geoingest.ingest import decode, rows
+
+_NONE: Mapping[object, ping.Reason] = types.MappingProxyType({})
 
 
 class Outcome(NamedTuple):
     """What became of the rows of a batch, by key; `stored` None means all of them, none twice."""
 
     stored: set[rows.Key] | None = None
-    unstorable: frozenset[rows.Key] = frozenset()
+    # What the database does not take, and why.
+    rejected: Mapping[rows.Key, ping.Reason] = _NONE  # type: ignore[assignment]  # it is empty
 
 
 class Verdict(NamedTuple):
-    """What became of one request's checked pings; `unstorable` are positions among them."""
+    """What became of one request's checked pings; `rejected` by their position among them."""
 
     stored: int
     duplicate: int
-    unstorable: Sequence[int] = ()
+    rejected: Mapping[int, ping.Reason] = _NONE  # type: ignore[assignment]  # as above
 
 
 class Waiter(Protocol):
@@ -66,14 +70,14 @@ class Submission:
         if outcome.stored is None:
             return Verdict(len(self.decoded.pings), 0)
         stored = duplicate = 0
-        unstorable: list[int] = []
+        rejected: dict[int, ping.Reason] = {}
         for position, row in enumerate(self.decoded.pings):
             key = row[rows.KEY]
             if key in left:
                 left.remove(key)
                 stored += 1
-            elif key in outcome.unstorable:
-                unstorable.append(position)
+            elif key in outcome.rejected:
+                rejected[position] = outcome.rejected[key]
             else:
                 duplicate += 1
-        return Verdict(stored, duplicate, unstorable)
+        return Verdict(stored, duplicate, rejected)

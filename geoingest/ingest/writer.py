@@ -10,7 +10,7 @@ What happens when a write does not simply commit:
 * A synchronous standby was waited for in vain, until our own limit or until somebody cancelled the wait,
   which lets the COMMIT succeed with a warning: WriteFailedError. The rows are here and perhaps nowhere
   else; as duplicates they are confirmed once a standby has them.
-* A data error: halves, down to the one ping that no column takes; it is quarantined, the rest stored.
+* A data error: halves, down to the one ping that is not taken; it is quarantined, the rest stored.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from collections.abc import Awaitable, Callable, Sequence
 import asyncpg
 import orjson
 
-from geoingest import db, errors, metrics
+from geoingest import db, errors, metrics, ping
 from geoingest.ingest import decode, rows, submission, transaction
 
 log = logging.getLogger(__name__)
@@ -37,6 +37,8 @@ _ATTEMPTS = 3
 _CANCEL_SECONDS = 0.5
 # The function whose warning says: committed here, perhaps on no standby.
 _STANDBY_WAIT = "SyncRepWaitForLSN"
+# What note_late_pings says of a ping whose day is closed; the door, which knows the age, says it first.
+_CLOSED = "ping_is_not_too_old"
 
 _failures = {
     reason: metrics.copy_failures.labels(reason)
@@ -84,7 +86,7 @@ class Writer:
             metrics.copy_last_success.set_to_current_time()
             metrics.ping_age.observe(max(0.0, rows.greatest_age_seconds(ordered, ordered[0])))
         if outcome.stored is None and len(unique) < len(pings):
-            return submission.Outcome(set(unique), outcome.unstorable)
+            return submission.Outcome(set(unique), outcome.rejected)
         return outcome
 
     async def _write_surely(
@@ -136,9 +138,10 @@ class Writer:
         exc: Exception,
     ) -> submission.Outcome:
         if len(pings) == 1:
-            log.warning("ping no column takes", extra={"reason": db.sqlstate(exc)})
-            await self._write_surely([], [*rejected, _unstorable(pings[0])])
-            return submission.Outcome(set(), frozenset([pings[0][rows.KEY]]))
+            bad = _rejected(pings[0], exc)
+            log.warning("ping the database does not take", extra={"reason": db.sqlstate(exc)})
+            await self._write_surely([], [*rejected, bad])
+            return submission.Outcome(set(), {pings[0][rows.KEY]: bad.reason})
         if not pings:
             raise errors.WriteFailedError from exc
         middle = len(pings) // 2
@@ -146,7 +149,7 @@ class Writer:
         second = await self._write_surely(pings[middle:], [])
         return submission.Outcome(
             _stored(first, pings[:middle]) | _stored(second, pings[middle:]),
-            first.unstorable | second.unstorable,
+            {**first.rejected, **second.rejected},
         )
 
     def _heed(self, _connection: object, message: asyncpg.PostgresLogMessage) -> None:
@@ -197,7 +200,9 @@ def _stored(outcome: submission.Outcome, pings: Sequence[rows.Row]) -> set[rows.
     return {row[rows.KEY] for row in pings} if outcome.stored is None else outcome.stored
 
 
-def _unstorable(row: rows.Row) -> decode.Rejected:
+def _rejected(row: rows.Row, exc: Exception) -> decode.Rejected:
     values = rows.decode(row)
     raw = orjson.dumps(values._asdict())[: decode.RAW_BYTES]
-    return decode.Rejected(0, "unstorable", raw, values.device_id, values.received_us)
+    is_old = isinstance(exc, asyncpg.CheckViolationError) and exc.constraint_name == _CLOSED
+    reason: ping.Reason = "too_old" if is_old else "unstorable"
+    return decode.Rejected(0, reason, raw, values.device_id, values.received_us)

@@ -10,7 +10,7 @@ FROM rollup_state;
 
 -- name: count_unequal
 -- retention.run_once, on the primary: what keeps the hours that begin within [$1, $2) from being final.
--- Once for each day; the month's partition as a whole, idx_geolocation_hourly_hour.
+-- Once for each day; idx_geolocation_timestamp, idx_geolocation_hourly_hour.
 WITH zones AS (
     SELECT
         student.student_id,

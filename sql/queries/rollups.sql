@@ -33,7 +33,7 @@ FROM (
 ) AS zones;
 
 -- name: roll_range
--- rollups.run_once, on the primary; the partitions of the range, whole; then geolocation_hourly_pkey.
+-- rollups.run_once, on the primary; idx_geolocation_timestamp; then geolocation_hourly_pkey.
 SELECT
     roll_hours(0, 9223372036854775807, $1, $2) AS hours,
     roll_days(0, 9223372036854775807, $3, $2) AS days;

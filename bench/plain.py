@@ -1,0 +1,94 @@
+"""Measurements whose command takes its plan's options and nothing else."""
+
+from __future__ import annotations
+
+import types
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+from bench import (
+    capacity,
+    overload,
+    peers,
+    provision,
+    reads,
+    retention,
+    rollup,
+    storage,
+    upkeep,
+)
+
+
+class Plain(NamedTuple):
+    """What runs, with which defaults, and what --help says."""
+
+    run: Callable[[Any], dict[str, object]]
+    plan: Any
+    example: str
+    help: str
+    # Of options that mean something else here.
+    words: Mapping[str, str] = types.MappingProxyType({})
+
+
+ALL = {
+    "capacity": Plain(
+        capacity.run,
+        capacity.Plan(),
+        "--rounds 3",
+        "Throughput against bare HTTP, an INSERT per request, and psql's COPY, closed loop.",
+    ),
+    "peers": Plain(
+        peers.run,
+        peers.Plan(),
+        "--rounds 3",
+        "Throughput, CPU time per ping and p99 beside FastAPI with INSERT or executemany, and COPY.",
+        {"rate": "Pings per second, for p99."},
+    ),
+    "overload": Plain(
+        overload.run,
+        overload.Plan(),
+        "--seconds 120",
+        "What is stored and how fast the rest is refused at three times the capacity, open loop.",
+    ),
+    "reads": Plain(
+        reads.run,
+        reads.Plan(),
+        "--students 3500 --days 30",
+        "Latency of the newest position and of a day's track while pings arrive, open loop.",
+        {"rate": "Of each question, per second.", "students": "Seeded."},
+    ),
+    "rollup": Plain(
+        rollup.run,
+        rollup.Plan(),
+        "--days 24",
+        "Time to roll up a month, and to bring in pings that come late.",
+        {"days": "Of 120 pings of each student."},
+    ),
+    "upkeep": Plain(
+        upkeep.run,
+        upkeep.Plan(),
+        "--rate 500",
+        "Latency of pings while a month is made and one is dropped beside a long question, open loop.",
+        {"reader": "Seconds for which a question holds the table."},
+    ),
+    "retention": Plain(
+        retention.run,
+        retention.Plan(),
+        "--days 24",
+        "Time to drop a month and to delete one, and latency of pings meanwhile, open loop.",
+        {"days": "Of 120 pings of each student, in each of two months."},
+    ),
+    "storage": Plain(
+        storage.run,
+        storage.Plan(),
+        "--pings 200",
+        "Bytes per ping on disk and in the WAL, as they are kept and in other ways.",
+        {"pings": "Of each student."},
+    ),
+    "provision": Plain(
+        provision.run,
+        provision.Plan(),
+        "--students 100000",
+        "Time to enrol a school district by `geoingest provision`.",
+    ),
+}
