@@ -41,8 +41,7 @@ def run(plan: Plan) -> dict[str, object]:
                 err=True,
             )
             # What the first asked, the second asks again.
-            cold = _lap(plan, target, enrolled, warmup=0.0)
-            warm = _lap(plan, target, enrolled, warmup=plan.warmup)
+            cold, warm = (_lap(plan, target, enrolled) for _ in range(2))
         rows = world.count_rows(on) - seeded
     acknowledged = sum(one.outcomes["pings"].acknowledged for one in (cold, warm))
     return {
@@ -58,11 +57,7 @@ def run(plan: Plan) -> dict[str, object]:
 
 
 def _lap(
-    plan: Plan,
-    target: service.Service,
-    enrolled: Sequence[provision.Enrolled],
-    *,
-    warmup: float,
+    plan: Plan, target: service.Service, enrolled: Sequence[provision.Enrolled]
 ) -> open_loop.Load:
     load = generator.run(
         open_loop.run,
@@ -71,7 +66,7 @@ def _lap(
             target.port,
             target.pid,
             _streams(plan, enrolled, target.port),
-            warmup,
+            plan.warmup,
             plan.seconds,
         ),
     )

@@ -85,8 +85,8 @@ READS = Section(
     "Open loop, latency from the intended start: the newest position and one day's track of"
     " random students, asked by their own viewers, while phones post. The seeded days hold a ping"
     " every five minutes from 7 to 17 o'clock, 120 points per track. Before it the servers are"
-    " restarted and their files taken out of the machine's memory; what the cold lap asked, the warm"
-    " one asks again.",
+    " restarted and their files taken out of the machine's memory, and the first seconds are not"
+    " counted; what the cold lap asked, the warm one asks again.",
     (
         Number("seeded_rows", "pings in the table"),
         Number("cold_location_p50_ms", "cold: newest position, p50, ms"),

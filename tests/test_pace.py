@@ -7,10 +7,19 @@ import pytest
 from geoingest.ingest import pace
 
 
-def _write(one: pace.Pace, *, start: float, pings: int, seconds: float, requests: int = 2) -> float:
+def _write(
+    one: pace.Pace,
+    *,
+    start: float,
+    pings: int,
+    seconds: float,
+    requests: int = 2,
+    waited_seconds: float = 0.2,
+) -> float:
     """A hundred batches, one after the other; returns when the last one ends."""
     for number in range(1, 101):
-        one.wrote(pings, requests=requests, seconds=seconds, now=start + number * seconds)
+        now = start + number * seconds
+        one.wrote(pings, requests=requests, waited_seconds=waited_seconds, seconds=seconds, now=now)
     return start + 100 * seconds
 
 
@@ -23,6 +32,19 @@ def test_the_rate_is_what_was_written_lately(seconds: float) -> None:
     _write(one, start=end, pings=30, seconds=seconds)
 
     assert one.pings_per_second == pytest.approx(30 / seconds, rel=0.05)
+
+
+def test_lanes_with_little_to_write_are_not_slow() -> None:
+    """What was reached is remembered for a while; a higher rate counts at once."""
+    one = pace.Pace()
+
+    end = _write(one, start=1000.0, pings=300, seconds=0.1)
+    end = _write(one, start=end, pings=3, seconds=0.01, waited_seconds=0.03)
+    calm = one.pings_per_second
+    _write(one, start=end, pings=800, seconds=0.1, waited_seconds=0.03)
+
+    assert 2500 < calm < 3000
+    assert one.pings_per_second == pytest.approx(8000, rel=0.05)
 
 
 def test_the_least_time_is_that_of_a_lone_request() -> None:

@@ -122,7 +122,13 @@ class Batcher:
         try:
             outcome = await write(batch)
             now = self._now()
-            self._overload.pace.wrote(pings, requests=len(batch), seconds=now - started, now=now)
+            self._overload.pace.wrote(
+                pings,
+                requests=len(batch),
+                waited_seconds=started - batch[0].queued_at,
+                seconds=now - started,
+                now=now,
+            )
             _answer(batch, outcome)
         except errors.ServiceError as exc:
             _fail(batch, exc)
