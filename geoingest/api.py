@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+import orjson
+
 from geoingest import http, ping
-from geoingest.ingest import answers
+from geoingest.ingest import answers, apps
 from geoingest.operations import openapi
 from geoingest.tracking import endpoints as tracking
 from geoingest.tracking import formats, geojson, parameters, shapes, track
@@ -154,10 +156,28 @@ _OPERATIONS = (
 )
 
 
+def _of_app(app: apps.App, method: str) -> openapi.Operation:
+    success = orjson.loads(app.success) if app.content_type == http.JSON else app.success.decode()
+    return openapi.Operation(
+        method,
+        app.path,
+        f"Post from {app.title}" + (" by GET" if method == "get" else ""),
+        "device",
+        {app.content_type: {"const": success}},
+        {
+            401: "The token is not known: it is the identifier, password or token that the app sends",
+            408: "The body did not arrive in time",
+            413: "Too many bytes",
+            503: _AWAY,
+        },
+        words="Stored, or never to be sent again: what is no ping is kept with the rejects",
+    )
+
+
 def document() -> bytes:
     """openapi.json."""
     return openapi.document(
-        _OPERATIONS,
+        [*_OPERATIONS, *(_of_app(app, method) for app in apps.APPS for method in app.methods)],
         [
             ping.PingBody,
             answers.PingsAnswer,

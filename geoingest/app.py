@@ -11,7 +11,7 @@ from aiohttp import web
 
 from geoingest import api, config, connections, db, http, metrics
 from geoingest.access import credentials, viewers
-from geoingest.ingest import batcher, endpoints, intake, lane, overload, writer
+from geoingest.ingest import apps, batcher, endpoints, intake, lane, overload, writer
 from geoingest.operations import health, openapi, runway
 from geoingest.tracking import endpoints as tracking_endpoints
 from geoingest.tracking import replica
@@ -142,6 +142,7 @@ def public(settings: config.Config, service: Service) -> web.Application:
     """What phones and guardians reach."""
     app = web.Application(middlewares=[http.observe], client_max_size=settings.max_body_bytes)
     app.add_routes(endpoints.routes(endpoints.Endpoints(service.intake)))
+    app.add_routes(apps.routes(apps.Endpoints(service.intake)))
     reading = tracking_endpoints.Endpoints(
         viewers,
         service.replica,

@@ -59,6 +59,9 @@ auth_failures = Counter("geoingest_auth_failures", "Callers turned away.", ["rea
 
 pings_received = Counter("geoingest_pings_received", "Pings decoded from an authenticated request.")
 pings_rejected = Counter("geoingest_pings_rejected", "Pings that can never be valid.", ["reason"])
+messages_ignored = Counter(
+    "geoingest_messages_ignored", "Messages of apps that hold no position.", ["app"]
+)
 pings_ignored_fields = Counter(
     "geoingest_ping_fields_ignored", "Optional fields stored as NULL because they were nonsense."
 )

@@ -21,6 +21,7 @@ Reason: TypeAlias = Literal[
     "latitude_out_of_range",
     "longitude_out_of_range",
     "not_finite",
+    "null_island",
     "too_old",
     "in_future",
     "unknown_student",

@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 import pytest
 
 from geoingest import errors
-from geoingest.ingest import batcher, decode, overload, rows, submission
+from geoingest.ingest import batcher, content, overload, rows, submission
 from tests import conftest, test_ping
 
 _ROOMY = overload.Limits(
@@ -258,15 +258,15 @@ def _plain(value: object) -> object:
     return list(value) if isinstance(value, Mapping) else value
 
 
-def _pings(*numbers: int) -> decode.Decoded:
+def _pings(*numbers: int) -> content.Decoded:
     """One request: so many pings, or these."""
     chosen = range(numbers[0]) if len(numbers) == 1 else numbers
     pings = [test_ping.encoded(number) for number in chosen]
-    return decode.Decoded(len(pings), pings)
+    return content.Decoded(len(pings), pings)
 
 
 def _submit(
-    queue: batcher.Batcher, decoded: decode.Decoded, size_bytes: int
+    queue: batcher.Batcher, decoded: content.Decoded, size_bytes: int
 ) -> asyncio.Future[submission.Verdict]:
     """Checks, then submits, as the intake does; what comes back waits for the verdict."""
     queue.check(decoded.received, size_bytes)

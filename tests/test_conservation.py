@@ -19,7 +19,7 @@ from prometheus_client import Counter
 from typing_extensions import override
 
 from geoingest import errors, metrics, ping
-from geoingest.ingest import batcher, decode, overload, rows, submission
+from geoingest.ingest import batcher, content, overload, rows, submission
 from tests import test_ping
 
 _LIMITS = overload.Limits(
@@ -70,7 +70,7 @@ class Conservation(RuleBasedStateMachine):
         self.queue = batcher.Batcher(_LIMITS, now=lambda: self.seconds)
         self.table = Table()
         self.lanes: list[asyncio.Task[None]] = []
-        self.posted: list[tuple[decode.Decoded, asyncio.Future[submission.Verdict]]] = []
+        self.posted: list[tuple[content.Decoded, asyncio.Future[submission.Verdict]]] = []
         self.counted_before = _counted()
 
     @precondition(lambda self: len(self.lanes) < _MOST_LANES)
@@ -89,8 +89,8 @@ class Conservation(RuleBasedStateMachine):
     )
     def post(self, numbers: list[int], rejected: list[ping.Reason]) -> None:
         taken = [test_ping.encoded(number) for number in numbers]
-        rejects = [decode.Rejected(0, reason, b"", 7, 0) for reason in rejected]
-        decoded = decode.Decoded(len(taken) + len(rejects), taken, rejects)
+        rejects = [content.Rejected(0, reason, b"", 7, 0) for reason in rejected]
+        decoded = content.Decoded(len(taken) + len(rejects), taken, rejects)
 
         def submit() -> None:
             with contextlib.suppress(errors.OverloadedError, errors.DatabaseUnavailableError):

@@ -11,7 +11,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from geoingest import errors, ping
-from geoingest.ingest import decode, rows
+from geoingest.ingest import content, decode, rows
 from tests import test_ping
 
 _AT = 37  # where the odd one stands among 99 good pings
@@ -139,7 +139,7 @@ def test_fast_path_and_salvage_path_agree(bodies: list[dict[str, Any]], lines: b
     terms = test_ping.terms()
 
     fast = decode.decode(body, lines=lines, terms=terms, max_pings=5)
-    slow = decode._salvage(body, lines=lines, terms=terms, max_pings=5)
+    slow = decode._salvaged(body, lines=lines, terms=terms, max_pings=5)
 
     assert isinstance(fast.rejected, tuple), "the fast path takes a body of valid pings"
     assert len(fast.pings) == len(bodies)
@@ -287,12 +287,12 @@ def test_good_pings_are_taken_whatever_stands_beside_them(items: list[Any], line
 
 def _decode(
     body: str, lines: bool = False, *, sender: ping.Sender = test_ping.PHONE, max_pings: int = 100
-) -> decode.Decoded:
+) -> content.Decoded:
     terms = test_ping.terms(sender)
     return decode.decode(body.encode(), lines=lines, terms=terms, max_pings=max_pings)
 
 
-def _pings(decoded: decode.Decoded) -> list[ping.Ping]:
+def _pings(decoded: content.Decoded) -> list[ping.Ping]:
     return list(map(rows.decode, decoded.pings))
 
 

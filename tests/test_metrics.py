@@ -12,6 +12,7 @@ from prometheus_client.metrics_core import Metric
 
 from geoingest import config, errors, metrics, ping
 from geoingest.access import provision
+from geoingest.ingest import apps
 from geoingest.lifecycle import jobs
 from tests import conftest
 
@@ -29,6 +30,7 @@ REFUSALS = _reasons(errors.ServiceError)
 # What each label may say, whoever asks whatever: nothing that a caller has in hand.
 CLOSED: dict[tuple[str, str], set[str]] = {
     ("geoingest_pings_rejected", "reason"): set(ping.REASONS),
+    ("geoingest_messages_ignored", "app"): {app.name for app in apps.APPS},
     ("geoingest_pings_refused", "reason"): REFUSALS,
     ("geoingest_pings_failed", "reason"): REFUSALS,
     ("geoingest_auth_failures", "reason"): {"unauthenticated", "credentials_stale"},

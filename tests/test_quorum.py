@@ -13,7 +13,7 @@ import pytest
 from typing_extensions import override
 
 from geoingest import connections, db, errors
-from geoingest.ingest import decode, rows, submission, writer
+from geoingest.ingest import content, rows, submission, writer
 from geoingest.local import cluster
 from tests import clusters, conftest, pairs, processes, senders, test_ping, trees
 from tests.oracle import judge, stored, told
@@ -157,8 +157,8 @@ class _Deaf(writer.Writer):
 
 
 def _request(*pings: rows.Row, is_rejected: bool = False) -> submission.Submission:
-    rejected = [decode.Rejected(0, "too_old", b"{}", 7, test_ping.NOW_US)] if is_rejected else []
-    decoded = decode.Decoded(len(pings) + len(rejected), list(pings), rejected)
+    rejected = [content.Rejected(0, "too_old", b"{}", 7, test_ping.NOW_US)] if is_rejected else []
+    decoded = content.Decoded(len(pings) + len(rejected), list(pings), rejected)
     future = asyncio.get_running_loop().create_future()
     return submission.Submission(decoded, future, size_bytes=1, queued_at=0.0)
 

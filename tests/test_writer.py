@@ -15,7 +15,7 @@ from prometheus_client import REGISTRY
 from typing_extensions import override
 
 from geoingest import connections, db, errors, ping
-from geoingest.ingest import decode, rows, submission, writer
+from geoingest.ingest import content, decode, rows, submission, writer
 from tests import conftest, test_ping
 
 Open = Callable[..., Awaitable[writer.Writer]]
@@ -154,7 +154,7 @@ async def test_a_ping_that_no_column_takes_costs_only_itself(
         await lane.write([_request(_GOOD[:1])])
         await lane.write([_request(_GOOD[:1])])
     odd = test_ping.encoded(99, device_id=8, **wrong)
-    too_old = decode.Rejected(0, "too_old", b"{}", 9, test_ping.NOW_US)
+    too_old = content.Rejected(0, "too_old", b"{}", 9, test_ping.NOW_US)
 
     outcome = await lane.write([_request([*_GOOD[:37], odd, *_GOOD[37:]], [too_old])])
 
@@ -190,7 +190,7 @@ async def test_a_month_without_a_partition_is_no_fault_of_the_ping(
     lane = await open_writer()
     ahead = test_ping.encoded(0, timestamp_us=test_ping.NOW_US + 1000 * test_ping.DAY_US)
 
-    for rejected in ([], [decode.Rejected(0, "too_old", b"{}", 7, test_ping.NOW_US)]):
+    for rejected in ([], [content.Rejected(0, "too_old", b"{}", 7, test_ping.NOW_US)]):
         with pytest.raises(errors.WriteFailedError):
             await lane.write([_request([*_GOOD, ahead], rejected)])
 
@@ -218,7 +218,7 @@ async def test_a_connection_ended_in_the_middle_of_a_batch_is_renewed(
 ) -> None:
     """The batch goes again by ON CONFLICT on a new connection, with what was rejected."""
     lane = await open_writer()
-    too_old = decode.Rejected(0, "too_old", b"{}", 9, test_ping.NOW_US)
+    too_old = content.Rejected(0, "too_old", b"{}", 9, test_ping.NOW_US)
     with psycopg.connect(database.url) as other:
         other.execute("LOCK TABLE geolocation_data IN SHARE MODE")
         writing = asyncio.create_task(lane.write([_request(_GOOD, [too_old])]))
@@ -338,12 +338,12 @@ async def test_two_lanes_with_the_same_pings_never_wait_in_a_circle(
 
 
 def _request(
-    pings: Sequence[rows.Row], rejected: Sequence[decode.Rejected] = ()
+    pings: Sequence[rows.Row], rejected: Sequence[content.Rejected] = ()
 ) -> submission.Submission:
-    return _submission(decode.Decoded(len(pings) + len(rejected), list(pings), rejected))
+    return _submission(content.Decoded(len(pings) + len(rejected), list(pings), rejected))
 
 
-def _submission(decoded: decode.Decoded) -> submission.Submission:
+def _submission(decoded: content.Decoded) -> submission.Submission:
     future = asyncio.get_running_loop().create_future()
     return submission.Submission(decoded, future, size_bytes=1, queued_at=0.0)
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import msgspec
 
 from geoingest import ping
-from geoingest.ingest import decode, submission
+from geoingest.ingest import content, submission
 
 
 class RejectedPing(msgspec.Struct, gc=False):
@@ -38,7 +38,7 @@ _encode = msgspec.json.Encoder().encode
 _ONE_STORED = _encode(PingsAnswer(1, 1, 0, []))
 
 
-def encode(decoded: decode.Decoded, verdict: submission.Verdict) -> bytes:
+def encode(decoded: content.Decoded, verdict: submission.Verdict) -> bytes:
     """The answer's JSON."""
     if decoded.received == 1 and verdict.stored == 1 and not decoded.ignored:
         return _ONE_STORED
@@ -58,7 +58,7 @@ def encode(decoded: decode.Decoded, verdict: submission.Verdict) -> bytes:
     )
 
 
-def _indexes(decoded: decode.Decoded) -> Sequence[int]:
+def _indexes(decoded: content.Decoded) -> Sequence[int]:
     """Where in the request each checked ping stood."""
     out = {one.position for one in decoded.rejected}
     return [index for index in range(decoded.received) if index not in out]

@@ -21,7 +21,7 @@ from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from geoingest import errors, metrics, ping
-from geoingest.ingest import decode, overload, submission, turn
+from geoingest.ingest import content, overload, submission, turn
 
 
 class Write(Protocol):
@@ -81,7 +81,7 @@ class Batcher:
         _refused[refusal.reason].inc(pings)
         raise refusal
 
-    def submit(self, decoded: decode.Decoded, size_bytes: int, waiter: submission.Waiter) -> None:
+    def submit(self, decoded: content.Decoded, size_bytes: int, waiter: submission.Waiter) -> None:
         """Queues one request, which was checked; the waiter learns what became of it."""
         metrics.pings_received.inc(decoded.received)
         queued = submission.Submission(

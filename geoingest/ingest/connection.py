@@ -25,7 +25,16 @@ from aiohttp import hdrs
 from typing_extensions import override
 
 from geoingest import errors, http
-from geoingest.ingest import answers, decode, endpoints, head, intake, reading, response, submission
+from geoingest.ingest import (
+    answers,
+    content,
+    endpoints,
+    head,
+    intake,
+    reading,
+    response,
+    submission,
+)
 
 log = logging.getLogger(__name__)
 
@@ -57,7 +66,7 @@ class Connection(asyncio.Protocol):
         self._reading = reading.Reading(takes.terms.max_body_bytes)
         self._is_within_request = False
         self._early = b""
-        self._decoded: decode.Decoded | None = None
+        self._decoded: content.Decoded | None = None
         self._started = 0.0
         self.is_busy = False
         # When `expire` is due, in the loop's time.

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Container
+from collections.abc import Container, Sequence
 from typing import NamedTuple, Protocol
 
 from geoingest import errors, metrics, ping
-from geoingest.ingest import batcher, decode, rates, submission
+from geoingest.ingest import batcher, content, decode, rates, salvage, submission
 
 _DAY_US = 86_400_000_000
 
@@ -57,30 +57,46 @@ class Intake:
 
     def take(
         self, sender: ping.Sender, body: bytes, *, lines: bool, waiter: submission.Waiter
-    ) -> decode.Decoded:
+    ) -> content.Decoded:
         """Queues what the body holds; the waiter learns the verdict after the commit.
 
         Raises ServiceError at once, before it looks into the body, when it cannot be written soon.
         """
         self._queue.check(decode.estimate(body, lines=lines), len(body))
-        decoded = self.decode(sender, body, lines=lines)
+        return self._submit(self.decode(sender, body, lines=lines), len(body), waiter)
+
+    def take_items(
+        self,
+        sender: ping.Sender,
+        items: Sequence[object],
+        *,
+        size_bytes: int,
+        waiter: submission.Waiter,
+    ) -> content.Decoded:
+        """The same with pings that a protocol of an app has made JSON values of."""
+        self._queue.check(len(items), size_bytes)
+        found = salvage.salvage(items, self._admission(sender), phone=True)
+        return self._submit(found, size_bytes, waiter)
+
+    def decode(self, sender: ping.Sender, body: bytes, *, lines: bool) -> content.Decoded:
+        """What the body holds, as of now."""
+        terms = self._admission(sender)
+        return decode.decode(body, lines=lines, terms=terms, max_pings=self.terms.max_body_pings)
+
+    def _submit(
+        self, decoded: content.Decoded, size_bytes: int, waiter: submission.Waiter
+    ) -> content.Decoded:
         if decoded.ignored:
             metrics.pings_ignored_fields.inc(len(decoded.ignored))
-        self._queue.submit(decoded, len(body), waiter)
+        self._queue.submit(decoded, size_bytes, waiter)
         return decoded
 
-    def decode(self, sender: ping.Sender, body: bytes, *, lines: bool) -> decode.Decoded:
-        """What the body holds, as of now."""
+    def _admission(self, sender: ping.Sender) -> ping.Admission:
         now_us = time.time_ns() // 1000 - ping.EPOCH_UNIX_US
-        return decode.decode(
-            body,
-            lines=lines,
-            terms=ping.Admission(
-                sender,
-                self._senders.students,
-                now_us,
-                now_us - self._oldest_us,
-                now_us + self._newest_us,
-            ),
-            max_pings=self.terms.max_body_pings,
+        return ping.Admission(
+            sender,
+            self._senders.students,
+            now_us,
+            now_us - self._oldest_us,
+            now_us + self._newest_us,
         )

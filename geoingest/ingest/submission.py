@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import NamedTuple, Protocol
 
 from geoingest import errors, ping
-from geoingest.ingest import decode, rows
+from geoingest.ingest import content, rows
 
 _NONE: Mapping[object, ping.Reason] = types.MappingProxyType({})
 
@@ -51,7 +51,7 @@ class Submission:
 
     def __init__(
         self,
-        decoded: decode.Decoded,
+        decoded: content.Decoded,
         waiter: Waiter,
         *,
         size_bytes: int,

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import asyncpg
 
 from geoingest import db, metrics, ping
-from geoingest.ingest import decode, rows, submission
+from geoingest.ingest import content, rows, submission
 
 # A value that its column does not take.
 DATA_ERRORS = (
@@ -23,7 +23,7 @@ _conflicted = metrics.copy_duration.labels("on_conflict")
 async def commit(
     connection: asyncpg.Connection[db.Record],
     pings: Sequence[rows.Row],
-    rejected: Sequence[decode.Rejected],
+    rejected: Sequence[content.Rejected],
     *,
     may_exist: bool,
 ) -> submission.Outcome:
@@ -72,7 +72,7 @@ async def _write_pings(
     return submission.Outcome()
 
 
-def _quarantine(rejected: Sequence[decode.Rejected]) -> tuple[list[object], ...]:
+def _quarantine(rejected: Sequence[content.Rejected]) -> tuple[list[object], ...]:
     return (
         [ping.instant(one.received_us) for one in rejected],
         [one.device_id for one in rejected],

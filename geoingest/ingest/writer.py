@@ -25,7 +25,7 @@ import asyncpg
 import orjson
 
 from geoingest import db, errors, metrics, ping
-from geoingest.ingest import decode, rows, submission, transaction
+from geoingest.ingest import content, rows, submission, transaction
 
 log = logging.getLogger(__name__)
 
@@ -90,7 +90,7 @@ class Writer:
         return outcome
 
     async def _write_surely(
-        self, pings: Sequence[rows.Row], rejected: Sequence[decode.Rejected]
+        self, pings: Sequence[rows.Row], rejected: Sequence[content.Rejected]
     ) -> submission.Outcome:
         """Tries again as long as that can help, then tells the senders to."""
         may_exist = self._expect_duplicates
@@ -117,7 +117,7 @@ class Writer:
         raise errors.WriteFailedError
 
     async def _write_once(
-        self, pings: Sequence[rows.Row], rejected: Sequence[decode.Rejected], *, may_exist: bool
+        self, pings: Sequence[rows.Row], rejected: Sequence[content.Rejected], *, may_exist: bool
     ) -> submission.Outcome:
         connection = self._connection
         if connection is None:
@@ -134,7 +134,7 @@ class Writer:
     async def _write_halves(
         self,
         pings: Sequence[rows.Row],
-        rejected: Sequence[decode.Rejected],
+        rejected: Sequence[content.Rejected],
         exc: Exception,
     ) -> submission.Outcome:
         if len(pings) == 1:
@@ -200,9 +200,9 @@ def _stored(outcome: submission.Outcome, pings: Sequence[rows.Row]) -> set[rows.
     return {row[rows.KEY] for row in pings} if outcome.stored is None else outcome.stored
 
 
-def _rejected(row: rows.Row, exc: Exception) -> decode.Rejected:
+def _rejected(row: rows.Row, exc: Exception) -> content.Rejected:
     values = rows.decode(row)
-    raw = orjson.dumps(values._asdict())[: decode.RAW_BYTES]
+    raw = orjson.dumps(values._asdict())[: content.RAW_BYTES]
     is_old = isinstance(exc, asyncpg.CheckViolationError) and exc.constraint_name == _CLOSED
     reason: ping.Reason = "too_old" if is_old else "unstorable"
-    return decode.Rejected(0, reason, raw, values.device_id, values.received_us)
+    return content.Rejected(0, reason, raw, values.device_id, values.received_us)

@@ -1,0 +1,111 @@
+"""An app's request, and what it comes to: pings as POST /v1/pings takes them, and whose they are."""
+
+from __future__ import annotations
+
+import datetime
+import math
+import urllib.parse
+from collections.abc import Mapping
+from typing import NamedTuple, TypeAlias
+
+# One ping, or whatever stood in its place: what cannot be one is rejected with its reason later.
+Item: TypeAlias = object
+Fields: TypeAlias = Mapping[str, object]
+
+# Metres per second.
+KNOT = 1852 / 3600
+KILOMETRE_PER_HOUR = 1 / 3.6
+_MOST_FIELDS = 200
+
+
+class NoMessageError(ValueError):
+    """The request is none of this app's."""
+
+
+class Request(NamedTuple):
+    """What came: the query without its question mark, the body, and when (unix seconds)."""
+
+    query: str
+    content_type: str
+    body: bytes
+    received_at: float
+
+
+class Message(NamedTuple):
+    """The token, where it is part of what is sent; the pings; how many messages hold no position."""
+
+    token: str | None
+    items: list[Item]
+    ignored: int = 0
+
+
+def form(text: str) -> dict[str, str]:
+    """Parameters by name, the first of each; an empty one is absent. ValueError for too many."""
+    pairs = urllib.parse.parse_qsl(text, max_num_fields=_MOST_FIELDS, errors="replace")
+    return dict(reversed(pairs))
+
+
+def number(value: object) -> float | None:
+    """A finite number, also one in a string; None for anything else."""
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        return None
+    try:
+        found = float(value)
+    except (ValueError, OverflowError):
+        return None
+    return found if math.isfinite(found) else None
+
+
+def degrees(value: object) -> object:
+    """A coordinate; what is no number stays as it is, to be rejected."""
+    found = number(value)
+    return value if found is None else found
+
+
+def known(value: object, *, unit: float = 1.0, above: float = -math.inf) -> float | None:
+    """A reading in our unit; None where the app says by a value that it has none."""
+    found = number(value)
+    return None if found is None or found <= above else found * unit
+
+
+def not_negative(value: object, *, unit: float = 1.0) -> float | None:
+    """The same, where what is below zero means unknown."""
+    found = number(value)
+    return None if found is None or found < 0 else found * unit
+
+
+def instant(value: object) -> object:
+    """Unix seconds or milliseconds as a number; a text as RFC 3339, in UTC where it names no offset."""
+    found = number(value)
+    if found is not None or not isinstance(value, str):
+        return value if found is None else found
+    try:
+        moment = datetime.datetime.fromisoformat(value.strip())
+    except ValueError:
+        return value
+    return (moment if moment.tzinfo else moment.replace(tzinfo=datetime.UTC)).isoformat()
+
+
+def ping(
+    timestamp: object,
+    latitude: object,
+    longitude: object,
+    *,
+    accuracy: float | None = None,
+    altitude: float | None = None,
+    speed: float | None = None,
+    course: float | None = None,
+    battery: float | None = None,
+) -> dict[str, object]:
+    """One item: metres, metres per second, degrees, percent."""
+    made = {
+        "timestamp": instant(timestamp),
+        "latitude": degrees(latitude),
+        "longitude": degrees(longitude),
+        "accuracy": accuracy,
+        "altitude": altitude,
+        "speed": speed,
+        "course": course,
+        "battery": battery,
+    }
+    return {name: value for name, value in made.items() if value is not None}

@@ -1,0 +1,51 @@
+"""Overland for iOS, and others that send its envelope: GeoJSON features in batches.
+
+https://github.com/aaronpk/Overland-iOS#api: longitude first; a negative reading is one that is not
+known; battery from 0 to 1; visits, trips and log entries have no geometry. `current` is the newest fix
+while older ones drain.
+"""
+
+from __future__ import annotations
+
+import orjson
+
+from geoingest.ingest.protocols import message
+
+
+def decode(request: message.Request) -> message.Message:
+    """The message of one request; ValueError when it is none."""
+    document = orjson.loads(request.body)
+    locations = document.get("locations") if isinstance(document, dict) else None
+    if not isinstance(locations, list):
+        raise message.NoMessageError("no locations")
+    features = [*locations, *([document["current"]] if document.get("current") else [])]
+    items = [_item(feature) for feature in features]
+    pings = [item for item in items if item is not None]
+    token = message.form(request.query).get("token")
+    return message.Message(token, pings, ignored=len(items) - len(pings))
+
+
+def _item(feature: object) -> message.Item | None:
+    """None for what tells of no fix."""
+    if not isinstance(feature, dict):
+        return feature
+    geometry, properties = feature.get("geometry"), feature.get("properties")
+    if geometry is None:
+        return None
+    if not isinstance(geometry, dict) or not isinstance(properties, dict):
+        return feature
+    if geometry.get("type") != "Point" or {"action", "type"} & properties.keys():
+        return None
+    point = geometry.get("coordinates")
+    if not isinstance(point, list) or len(point) < 2:
+        return feature
+    return message.ping(
+        properties.get("timestamp"),
+        point[1],
+        point[0],
+        accuracy=message.not_negative(properties.get("horizontal_accuracy")),
+        altitude=message.known(properties.get("altitude")),
+        speed=message.not_negative(properties.get("speed")),
+        course=message.not_negative(properties.get("course")),
+        battery=message.not_negative(properties.get("battery_level"), unit=100),
+    )

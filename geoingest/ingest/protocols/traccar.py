@@ -1,0 +1,96 @@
+"""Traccar Client and everything else that speaks OsmAnd's protocol.
+
+https://www.traccar.org/osmand/: parameters in the query, or in the body as a form; the JSON of client
+9.x, one location in an envelope; an array of flat objects. In forms speed is in knots, in JSON in metres
+per second. The device's identifier is its token.
+"""
+
+from __future__ import annotations
+
+import orjson
+
+from geoingest import http
+from geoingest.ingest.protocols import message
+
+_TOKENS = ("id", "deviceid", "device_id")
+# A whole number of seconds below, of milliseconds from here on.
+_MILLISECONDS_FROM = 2_147_483_647
+
+
+def decode(request: message.Request) -> message.Message:
+    """The message of one request; ValueError when it is none."""
+    if request.content_type.startswith(http.JSON):
+        return _of_json(orjson.loads(request.body), request)
+    text = request.query or request.body.decode(errors="replace")
+    fields = message.form(text)
+    return _message(fields, [_of_form(fields, request)])
+
+
+def _message(fields: message.Fields, items: list[message.Item]) -> message.Message:
+    token = next((fields[name] for name in _TOKENS if fields.get(name)), None)
+    pings = [item for item in items if item is not None]
+    return message.Message(
+        None if token is None else str(token), pings, ignored=len(items) - len(pings)
+    )
+
+
+def _of_form(fields: message.Fields, request: message.Request) -> message.Item | None:
+    """None for a heartbeat, which has no coordinates."""
+    latitude, longitude = fields.get("lat"), fields.get("lon")
+    if "location" in fields:
+        latitude, _, longitude = str(fields["location"]).partition(",")
+    if latitude is None and longitude is None:
+        return None
+    return message.ping(
+        _timestamp(fields.get("timestamp"), request),
+        latitude,
+        longitude,
+        # 0 is what the client says where it does not know.
+        accuracy=message.known(fields.get("accuracy"), above=0),
+        altitude=message.known(fields.get("altitude")),
+        speed=message.not_negative(fields.get("speed"), unit=message.KNOT),
+        course=message.not_negative(fields.get("bearing", fields.get("heading"))),
+        battery=message.not_negative(fields.get("batt")),
+    )
+
+
+def _of_json(document: object, request: message.Request) -> message.Message:
+    documents = document if isinstance(document, list) else [document]
+    fields = [one for one in documents if isinstance(one, dict)]
+    if not fields or len(fields) < len(documents):
+        raise message.NoMessageError("no object")
+    first = {**message.form(str(fields[0].get("_", "")).strip("&")), **fields[0]}
+    return _message(first, [_of_object(one, request) for one in fields])
+
+
+def _of_object(fields: message.Fields, request: message.Request) -> message.Item | None:
+    location = fields.get("location")
+    if not isinstance(location, dict):
+        made = _of_form(fields, request)
+        if isinstance(made, dict) and "speed" in made:
+            made["speed"] = message.not_negative(fields["speed"])
+        return made
+    coords = location.get("coords", location)
+    if not isinstance(coords, dict) or "latitude" not in coords:
+        return None
+    battery = location.get("battery")
+    level = battery.get("level") if isinstance(battery, dict) else None
+    return message.ping(
+        location.get("timestamp", request.received_at),
+        coords["latitude"],
+        coords.get("longitude"),
+        accuracy=message.known(coords.get("accuracy"), above=0),
+        altitude=message.known(coords.get("altitude")),
+        speed=message.not_negative(coords.get("speed")),
+        course=message.not_negative(coords.get("heading")),
+        battery=message.not_negative(level, unit=100),
+    )
+
+
+def _timestamp(value: object, request: message.Request) -> object:
+    if value is None:
+        return request.received_at
+    found = message.number(value)
+    if found is not None and found >= _MILLISECONDS_FROM:
+        return found / 1000
+    return value

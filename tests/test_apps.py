@@ -1,0 +1,175 @@
+"""Each app is answered what makes it forget what we have, and keep what we have not."""
+
+from __future__ import annotations
+
+import base64
+import datetime
+import json
+import time
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import pytest
+
+from geoingest import http
+from geoingest.access import provision
+from geoingest.ingest import apps
+from tests import conftest
+
+_FIX = (52.5, 13.25)
+_NAMES = [app.name for app in apps.APPS]
+_SUCCESS = {app.name: app.success for app in apps.APPS}
+
+
+class _Sent(NamedTuple):
+    method: str
+    path: str
+    body: bytes = b""
+    headers: Mapping[str, str] = {}
+
+
+def _basic(password: str) -> dict[str, str]:
+    return {"Authorization": f"Basic {base64.b64encode(f'jane:{password}'.encode()).decode()}"}
+
+
+def _sent(app: str, token: str, at: float, place: tuple[object, object] = _FIX) -> _Sent:
+    """One fix as the app sends it."""
+    latitude, longitude = place
+    if app == "traccar":
+        query = f"id={token}&lat={latitude}&lon={longitude}&timestamp={int(at)}&speed=1"
+        return _Sent("POST", f"/v1/traccar?{query}")
+    if app == "gpslogger":
+        query = f"lat={latitude}&lon={longitude}&timestamp={int(at)}&acc=&token={token}&"
+        return _Sent("GET", f"/v1/gpslogger?{query}")
+    if app == "owntracks":
+        body = {"_type": "location", "lat": latitude, "lon": longitude, "tst": int(at)}
+        return _Sent(
+            "POST",
+            "/v1/owntracks/?u=jane&d=phone",
+            json.dumps(body).encode(),
+            {**_basic(token), "Content-Type": http.JSON},
+        )
+    moment = datetime.datetime.fromtimestamp(int(at), datetime.UTC)
+    feature = {
+        "type": "Feature",
+        "geometry": {"type": "Point", "coordinates": [longitude, latitude]},
+        "properties": {"timestamp": f"{moment:%Y-%m-%dT%H:%M:%SZ}", "speed": -1},
+    }
+    body = {"locations": [feature]}
+    headers = {"Authorization": f"Bearer {token}", "Content-Type": http.JSON}
+    return _Sent("POST", "/v1/overland", json.dumps(body).encode(), headers)
+
+
+async def _send(running: conftest.Running, sent: _Sent) -> tuple[int, str, bytes]:
+    async with running.client.request(
+        sent.method, sent.path, data=sent.body, headers=sent.headers, allow_redirects=False
+    ) as answer:
+        return answer.status, answer.content_type, await answer.read()
+
+
+@pytest.fixture
+async def phone(running: conftest.Running, school: list[provision.Enrolled]) -> provision.Enrolled:
+    """A student whose device the running service knows."""
+    await running.service.credentials.refresh()
+    return school[0]
+
+
+def _rows(database: conftest.Database) -> list[Any]:
+    return database.query("SELECT student_id, device_id, latitude, longitude FROM geolocation_data")
+
+
+@pytest.mark.parametrize("app", _NAMES)
+async def test_a_fix_is_stored_and_its_duplicate_is_a_success(
+    running: conftest.Running, database: conftest.Database, phone: provision.Enrolled, app: str
+) -> None:
+    """200 and the body that the app waits for, both times, and one row."""
+    sent = _sent(app, phone.device_token, time.time() - 60)
+
+    answers = [await _send(running, sent) for _ in range(2)]
+
+    assert [(status, body) for status, _, body in answers] == [(200, _SUCCESS[app])] * 2
+    assert _rows(database) == [(phone.student_id, phone.device_id, *_FIX)]
+
+
+@pytest.mark.parametrize("app", _NAMES)
+@pytest.mark.parametrize(
+    "poison",
+    [
+        ((0, 0), "null_island"),
+        ((91, 13), "latitude_out_of_range"),
+        (("52,5", 13), "malformed"),
+    ],
+)
+async def test_a_poison_message_does_not_jam_the_queue(
+    running: conftest.Running,
+    database: conftest.Database,
+    phone: provision.Enrolled,
+    app: str,
+    poison: tuple[tuple[object, object], str],
+) -> None:
+    """It is a success to the app, and it is with the rejects."""
+    place, reason = poison
+    answer = await _send(running, _sent(app, phone.device_token, time.time() - 60, place))
+
+    assert (answer[0], answer[2]) == (200, _SUCCESS[app])
+    assert _rows(database) == []
+    assert database.query("SELECT reason, device_id FROM rejected_pings") == [
+        (reason, phone.device_id)
+    ]
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        _Sent("POST", "/v1/owntracks", b'{"_type":"loc'),
+        _Sent("POST", "/v1/owntracks", b"[1, 2]"),
+        _Sent("POST", "/v1/overland", b"{}"),
+        _Sent("POST", "/v1/traccar", b"\xff\xfe", {"Content-Type": http.JSON}),
+    ],
+)
+async def test_what_is_no_message_at_all_is_a_success_too(
+    running: conftest.Running,
+    database: conftest.Database,
+    phone: provision.Enrolled,
+    sent: _Sent,
+) -> None:
+    """Where a header says whose it is."""
+    headers = {**_basic(phone.device_token), **sent.headers}
+
+    status, _, _ = await _send(running, sent._replace(headers=headers))
+
+    assert status == 200
+    assert database.query("SELECT reason, raw FROM rejected_pings") == [("malformed", sent.body)]
+
+
+@pytest.mark.parametrize("app", _NAMES)
+async def test_who_is_not_known_is_told_so(
+    running: conftest.Running, database: conftest.Database, phone: provision.Enrolled, app: str
+) -> None:
+    """401, and nothing is kept."""
+    status, _, _ = await _send(running, _sent(app, "wrong", time.time()))
+
+    assert status == 401
+    assert _rows(database) == []
+
+
+@pytest.mark.parametrize("app", _NAMES)
+async def test_what_cannot_be_stored_now_is_503(
+    running: conftest.Running, phone: provision.Enrolled, app: str
+) -> None:
+    """Also for a device that posts too often: a 429 would be lost on some."""
+    token, at = phone.device_token, time.time() - 3600
+    statuses = {(await _send(running, _sent(app, token, at + number)))[0] for number in range(600)}
+
+    assert statuses == {200, 503}
+
+
+@pytest.mark.parametrize("app", _NAMES)
+async def test_a_slash_at_the_end_is_no_redirect(
+    running: conftest.Running, phone: provision.Enrolled, app: str
+) -> None:
+    """Some apps refuse a redirect, others lose the body on it."""
+    sent = _sent(app, phone.device_token, time.time() - 60)
+    path, mark, query = sent.path.partition("?")
+    for one in (path.rstrip("/"), f"{path.rstrip('/')}/"):
+        assert (await _send(running, sent._replace(path=one + mark + query)))[0] == 200
