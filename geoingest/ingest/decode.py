@@ -43,7 +43,7 @@ def estimate(body: bytes, *, lines: bool) -> int:
     """How many pings a body holds, by the look of it: it may be refused without being decoded."""
     if lines:
         return body.strip().count(b"\n") + 1
-    return 1 if body.startswith(b"{") else max(1, body.count(b"{"))
+    return 1 if body.startswith(b"{") else max(1, body.count(b'"latitude"'))
 
 
 def _salvaged(
