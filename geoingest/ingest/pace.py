@@ -10,7 +10,7 @@ _SAMPLE_SECONDS = 0.05
 # not slow; but not when what is taken by it waits for long.
 _LATELY_SECONDS = 0.25
 _MEMORY_SECONDS = 10.0
-_LONG_SECONDS = 0.1
+_LONG_SECONDS = 0.05
 # Of a lone request's time against all before it.
 _WEIGHT = 0.2
 
