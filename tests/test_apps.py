@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import datetime
 import json
@@ -140,6 +141,43 @@ async def test_what_is_no_message_at_all_is_a_success_too(
 
     assert status == 200
     assert database.query("SELECT reason, raw FROM rejected_pings") == [("malformed", sent.body)]
+
+
+async def test_quarantine_keeps_no_token(
+    running: conftest.Running, database: conftest.Database, phone: provision.Enrolled
+) -> None:
+    """Not of a body that cannot be read, and nothing of an address."""
+    token = phone.device_token
+    headers = {**_basic(token), "Content-Type": http.JSON}
+    body = b'{"device_id":"%b","location":{' % token.encode()
+    sent = _Sent("POST", f"/v1/traccar?id={token}", body, headers)
+    many = "&".join(f"a{number}={number}" for number in range(300))
+
+    statuses = [
+        (await _send(running, one))[0]
+        for one in (sent, _Sent("GET", f"/v1/traccar?id={token}&{many}", b"", _basic(token)))
+    ]
+
+    assert statuses == [200, 200]
+    assert database.query("SELECT raw FROM rejected_pings ORDER BY rejected_id") == [
+        (b'{"device_id":"","location":{',),
+        (b"",),
+    ]
+
+
+async def test_a_token_that_is_no_text_is_not_known(
+    running: conftest.Running, phone: provision.Enrolled
+) -> None:
+    """401, as for any other."""
+    url = running.client.make_url("/v1/owntracks")
+    reader, writer = await asyncio.open_connection(url.host, url.port)
+    writer.write(b"POST /v1/owntracks HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer \xff\r\n")
+    writer.write(b"Content-Length: 0\r\n\r\n")
+
+    status = await reader.readline()
+    writer.close()
+
+    assert b" 401 " in status
 
 
 @pytest.mark.parametrize("app", _NAMES)

@@ -65,8 +65,8 @@ class Endpoints:
             sent = app.decode(given)
         except ValueError:
             # Whose it is can still be known by what stands around it.
-            sent = message.Message(None, [body or given.query.encode()])
-        sender = self._sender(_token(request, sent))
+            sent = message.Message(None, [_without(_token(request, None), body)])
+        sender = self._sender(_token(request, sent.token))
         metrics.messages_ignored.labels(app.name).inc(sent.ignored)
         if sent.items:
             verdict: asyncio.Future[submission.Verdict] = asyncio.get_running_loop().create_future()
@@ -78,22 +78,32 @@ class Endpoints:
         if token is None:
             raise errors.UnauthenticatedError
         try:
-            return self._intake.sender(hashlib.sha256(token.encode()).digest())
+            return self._intake.sender(hashlib.sha256(_bytes(token)).digest())
         except errors.TooManyRequestsError as exc:
             # An app may throw away what is answered with a 4xx.
             raise errors.OverloadedError from exc
 
 
-def _token(request: web.Request, sent: message.Message) -> str | None:
+def _token(request: web.Request, sent: str | None) -> str | None:
     """Wherever the app can put it: into its message, a bearer token or password, the query."""
-    if sent.token is not None:
-        return sent.token
+    if sent is not None:
+        return sent
     kind, _, value = request.headers.get(hdrs.AUTHORIZATION, "").partition(" ")
     if kind.lower() == "bearer":
         return value.strip()
     if kind.lower() == "basic":
         return _password(value.strip())
     return request.query.get("token")
+
+
+def _without(token: str | None, body: bytes) -> bytes:
+    """What quarantine may keep of a body in which the app has put its token, too."""
+    return body.replace(_bytes(token), b"") if token else body
+
+
+def _bytes(token: str) -> bytes:
+    """As they came: a header may hold what is no text."""
+    return token.encode(errors="surrogateescape")
 
 
 def _password(value: str) -> str:
