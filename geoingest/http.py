@@ -164,4 +164,9 @@ def bearer_digest(headers: Mapping[str, str]) -> bytes:
     header = headers.get(hdrs.AUTHORIZATION)
     if header is None or header[: len(_BEARER)].lower() != _BEARER:
         raise errors.UnauthenticatedError
-    return hashlib.sha256(header[len(_BEARER) :].strip().encode()).digest()
+    return digest(header[len(_BEARER) :].strip())
+
+
+def digest(token: str) -> bytes:
+    """SHA-256 of a token's bytes as they came: a header may hold what is no text."""
+    return hashlib.sha256(token.encode(errors="surrogateescape")).digest()

@@ -165,13 +165,15 @@ async def test_quarantine_keeps_no_token(
     ]
 
 
+@pytest.mark.parametrize("path", ["/v1/owntracks", "/v1/pings"])
 async def test_a_token_that_is_no_text_is_not_known(
-    running: conftest.Running, phone: provision.Enrolled
+    running: conftest.Running, phone: provision.Enrolled, path: str
 ) -> None:
     """401, as for any other."""
-    url = running.client.make_url("/v1/owntracks")
+    url = running.client.make_url(path)
     reader, writer = await asyncio.open_connection(url.host, url.port)
-    writer.write(b"POST /v1/owntracks HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer \xff\r\n")
+    writer.write(b"POST %b HTTP/1.1\r\nHost: a\r\n" % path.encode())
+    writer.write(b"Authorization: Bearer \xff\r\n")
     writer.write(b"Content-Length: 0\r\n\r\n")
 
     status = await reader.readline()

@@ -12,7 +12,6 @@ import asyncio
 import base64
 import binascii
 import functools
-import hashlib
 import time
 from collections.abc import Callable
 from typing import NamedTuple
@@ -78,7 +77,7 @@ class Endpoints:
         if token is None:
             raise errors.UnauthenticatedError
         try:
-            return self._intake.sender(hashlib.sha256(_bytes(token)).digest())
+            return self._intake.sender(http.digest(token))
         except errors.TooManyRequestsError as exc:
             # An app may throw away what is answered with a 4xx.
             raise errors.OverloadedError from exc
@@ -98,12 +97,7 @@ def _token(request: web.Request, sent: str | None) -> str | None:
 
 def _without(token: str | None, body: bytes) -> bytes:
     """What quarantine may keep of a body in which the app has put its token, too."""
-    return body.replace(_bytes(token), b"") if token else body
-
-
-def _bytes(token: str) -> bytes:
-    """As they came: a header may hold what is no text."""
-    return token.encode(errors="surrogateescape")
+    return body.replace(token.encode(errors="surrogateescape"), b"") if token else body
 
 
 def _password(value: str) -> str:
