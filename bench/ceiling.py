@@ -47,7 +47,7 @@ def prepare(on: world.World, *, students: int, start_ms: int, series: int) -> Fi
             at_us = unix_ms * 1000 - ping.EPOCH_UNIX_US
             one = ping.Ping(
                 student, at_us, 1, latitude, longitude, accuracy, None, speed, course, battery,
-                received_us,
+                None, received_us,
             )  # fmt: skip
             encoded.append(rows.encode(one))
     path = on.folder / "pings.copy"

@@ -11,7 +11,19 @@ from aiohttp import web
 
 from geoingest import api, config, connections, db, http, metrics
 from geoingest.access import credentials, viewers
-from geoingest.ingest import apps, batcher, endpoints, intake, lane, overload, writer
+from geoingest.ingest import (
+    apps,
+    batcher,
+    connection,
+    door,
+    endpoints,
+    intake,
+    lane,
+    overload,
+    pings,
+    reception,
+    writer,
+)
 from geoingest.operations import health, openapi, runway
 from geoingest.tracking import endpoints as tracking_endpoints
 from geoingest.tracking import replica
@@ -52,12 +64,14 @@ class Service:
             intake.Terms(
                 settings.detail_days,
                 settings.max_future_seconds,
-                settings.max_body_bytes,
                 settings.max_body_pings,
-                settings.body_timeout_seconds,
                 settings.device_requests_per_second,
             ),
         )
+        self.doors: list[door.Door] = [
+            pings.Pings(self.intake),
+            *apps.doors(self.intake, interval_seconds=settings.app_interval_seconds),
+        ]
         self.lanes = [
             writer.Writer(self._connect, timeout_seconds=settings.write_timeout_seconds)
             for _ in range(settings.writers_each)
@@ -141,8 +155,8 @@ async def _cancel(tasks: list[asyncio.Task[None]]) -> None:
 def public(settings: config.Config, service: Service) -> web.Application:
     """What phones and guardians reach."""
     app = web.Application(middlewares=[http.observe], client_max_size=settings.max_body_bytes)
-    app.add_routes(endpoints.routes(endpoints.Endpoints(service.intake)))
-    app.add_routes(apps.routes(apps.Endpoints(service.intake)))
+    seconds = settings.body_timeout_seconds
+    app.add_routes(endpoints.routes(service.doors, body_timeout_seconds=seconds))
     reading = tracking_endpoints.Endpoints(
         viewers,
         service.replica,
@@ -152,6 +166,16 @@ def public(settings: config.Config, service: Service) -> web.Application:
     app.add_routes(tracking_endpoints.routes(reading))
     app.add_routes(openapi.routes(api.document()))
     return app
+
+
+def public_runner(
+    settings: config.Config, service: Service, **options: Any
+) -> reception.Runner:  # the options are the runner's own
+    """The same behind the reception, where phones are answered without it."""
+    limits = connection.Limits(
+        settings.max_body_bytes, settings.body_timeout_seconds, settings.keepalive_seconds
+    )
+    return reception.Runner(public(settings, service), service.doors, limits, **options)
 
 
 def admin(service: Service) -> web.Application:

@@ -81,6 +81,11 @@ class Config:
         50.0,
         "one device's rate; after a silence ten seconds of it at once",
     )
+    app_interval_seconds: int = _setting(
+        "GEOINGEST_APP_INTERVAL_SECONDS",
+        0,
+        "how often OwnTracks and Overland are told to send; 0: as their users set them",
+    )
     keepalive_seconds: float = _setting(
         "GEOINGEST_KEEPALIVE_SECONDS", 75.0, "an idle connection is closed after this"
     )
@@ -202,8 +207,9 @@ def _convert(name: str, text: str, kind: type) -> object:
 def _check_ranges(config: Config) -> None:
     for field in dataclasses.fields(Config):
         value = getattr(config, field.name)
-        # Port 0 asks the system for a free one.
-        least, most = (0, 65_535) if field.name.endswith("port") else (1e-9, 1e18)
+        # Port 0 asks the system for a free one; another number that may be 0 is so by default.
+        least = 0 if field.name.endswith("port") or field.default == 0 else 1e-9
+        most = 65_535 if field.name.endswith("port") else 1e18
         # Not so either for nan.
         if isinstance(value, int | float) and not least <= value <= most:
             raise errors.SettingsError(f"{field.metadata['env']}={value} is out of range")

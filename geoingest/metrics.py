@@ -62,6 +62,11 @@ pings_rejected = Counter("geoingest_pings_rejected", "Pings that can never be va
 messages_ignored = Counter(
     "geoingest_messages_ignored", "Messages of apps that hold no position.", ["app"]
 )
+pings_corrected = Counter(
+    "geoingest_pings_corrected",
+    "Pings of apps whose timestamp had a known fault and was put right.",
+    ["correction"],
+)
 pings_ignored_fields = Counter(
     "geoingest_ping_fields_ignored", "Optional fields stored as NULL because they were nonsense."
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import enum
 from collections.abc import Container
 from typing import Annotated, Literal, NamedTuple, TypeAlias, get_args
 
@@ -74,7 +75,7 @@ OPTIONAL_FIELDS = {
 
 
 class Ping(NamedTuple):
-    """One row of geolocation_data to be read, in the order of its columns; rows.py has the bytes.
+    """One row of geolocation_data to be read, in the order of rows.COLUMNS; rows.py has the bytes.
 
     Instants are microseconds since EPOCH; the first three members are the key.
     """
@@ -89,7 +90,19 @@ class Ping(NamedTuple):
     speed: float | None
     course: float | None
     battery: int | None
+    # A sum of Flags.
+    flags: int | None
     received_us: int
+
+
+class Flag(enum.IntFlag):
+    """What is kept of a ping beside its values, in geolocation_data.flags."""
+
+    # The app says that the fix is not valid: it is never the newest position.
+    INVALID = 1
+    # The timestamp was put right: 1,024 weeks behind, or counted from 2001.
+    GPS_ROLLOVER = 2
+    EPOCH_2001 = 4
 
 
 class Sender(NamedTuple):

@@ -18,7 +18,6 @@ from aiohttp import web
 from typing_extensions import override
 
 from geoingest import app, config, errors, http, metrics
-from geoingest.ingest import reception
 
 log = logging.getLogger(__name__)
 
@@ -93,7 +92,7 @@ async def _answer(
     settings: config.Config, service: app.Service, stop: asyncio.Event, open_ports: _Open
 ) -> None:
     _raise_file_limit()
-    public = reception.Runner(app.public(settings, service), service.intake, **_options(settings))
+    public = app.public_runner(settings, service, **_options(settings))
     admin = runner(app.admin(service), settings)
     try:
         site = await open_ports(public, admin)
@@ -112,7 +111,8 @@ async def _answer(
 
 def runner(application: web.Application, settings: config.Config) -> web.AppRunner:
     """An application with the service's limits on its connections."""
-    return web.AppRunner(application, **_options(settings))
+    keepalive = settings.keepalive_seconds
+    return web.AppRunner(application, keepalive_timeout=keepalive, **_options(settings))
 
 
 def _options(settings: config.Config) -> dict[str, Any]:
@@ -120,7 +120,6 @@ def _options(settings: config.Config) -> dict[str, Any]:
     return {
         # It would double the cost of a request; requests are counted in the metrics.
         "access_log": None,
-        "keepalive_timeout": settings.keepalive_seconds,
         "shutdown_timeout": settings.shutdown_seconds,
         # For reading to its end a body that was refused, so that the client sees why.
         "lingering_time": _LINGERING_SECONDS,

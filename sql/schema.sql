@@ -141,6 +141,7 @@ CREATE TABLE geolocation_data (
     course real,
     battery smallint,
     received_at timestamptz NOT NULL,
+    flags smallint,
     CONSTRAINT latitude_in_range CHECK (latitude BETWEEN -90 AND 90),
     CONSTRAINT longitude_in_range CHECK (longitude BETWEEN -180 AND 180),
     CONSTRAINT battery_in_percent CHECK (battery BETWEEN 0 AND 100)
@@ -150,7 +151,7 @@ COMMENT ON TABLE geolocation_data IS
 'One row per ping, partitioned by month in UTC. No foreign keys: each would cost a look-up '
 'per ping; senders are checked at the door.';
 COMMENT ON COLUMN geolocation_data."timestamp" IS
-'The device''s clock at the fix; part of the key, never altered.';
+'The device''s clock at the fix; part of the key. Altered only where flags say so.';
 COMMENT ON COLUMN geolocation_data.latitude IS 'Degrees, WGS 84.';
 COMMENT ON COLUMN geolocation_data.longitude IS 'Degrees, WGS 84.';
 COMMENT ON COLUMN geolocation_data.accuracy IS 'Radius in metres.';
@@ -160,6 +161,10 @@ COMMENT ON COLUMN geolocation_data.speed IS 'Metres per second.';
 COMMENT ON COLUMN geolocation_data.course IS 'Degrees clockwise from true north.';
 COMMENT ON COLUMN geolocation_data.battery IS 'Percent.';
 COMMENT ON COLUMN geolocation_data.received_at IS 'The service''s clock when the request arrived.';
+COMMENT ON COLUMN geolocation_data.flags IS
+'1: the app says that the fix is not valid, so it is never the newest position; 2: the timestamp '
+'was 1,024 weeks behind, a GPS roll-over, and was put right; 4: it was counted from 2001, and was '
+'put right. Sums of these; NULL for none.';
 
 CREATE UNIQUE INDEX idx_geolocation_student_timestamp
 ON geolocation_data (student_id, "timestamp" DESC, device_id);

@@ -15,7 +15,7 @@ from aiohttp.test_utils import TestClient, TestServer
 
 from geoingest import connections, db, http
 from geoingest.access import credentials, provision, tokens
-from geoingest.ingest import batcher, endpoints, intake, overload
+from geoingest.ingest import batcher, endpoints, intake, overload, pings
 from tests import conftest
 
 
@@ -125,9 +125,8 @@ async def test_a_list_that_is_not_refreshed_is_not_trusted(
     queue = batcher.Batcher(overload.Limits(1, 1, 1.0, 1, 1.0))
     queue.open_lane()
     app = web.Application(middlewares=[http.observe])
-    terms = intake.Terms(90, 300.0, 10_000, 10, 1.0, 50.0)
-    takes = intake.Intake(list_of_tokens, queue, terms)
-    app.add_routes(endpoints.routes(endpoints.Endpoints(takes)))
+    takes = intake.Intake(list_of_tokens, queue, intake.Terms(90, 300.0, 10, 50.0))
+    app.add_routes(endpoints.routes([pings.Pings(takes)], body_timeout_seconds=1.0))
     poll = asyncio.create_task(list_of_tokens.run())
     await conftest.until(lambda: list_of_tokens.is_fresh)
     async with TestClient(TestServer(app)) as client:

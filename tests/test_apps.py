@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from geoingest import http
+from geoingest import http, metrics, ping
 from geoingest.access import provision
 from geoingest.ingest import apps
 from tests import conftest
@@ -58,7 +58,7 @@ def _sent(app: str, token: str, at: float, place: tuple[object, object] = _FIX) 
     }
     body = {"locations": [feature]}
     headers = {"Authorization": f"Bearer {token}", "Content-Type": http.JSON}
-    return _Sent("POST", "/v1/overland", json.dumps(body).encode(), headers)
+    return _Sent("POST", f"/v1/{app}", json.dumps(body).encode(), headers)
 
 
 async def _send(running: conftest.Running, sent: _Sent) -> tuple[int, str, bytes]:
@@ -202,6 +202,85 @@ async def test_what_cannot_be_stored_now_is_503(
     statuses = {(await _send(running, _sent(app, token, at + number)))[0] for number in range(600)}
 
     assert statuses == {200, 503}
+
+
+async def test_a_fix_that_is_not_valid_is_kept_and_never_newest(
+    running: conftest.Running, database: conftest.Database, phone: provision.Enrolled
+) -> None:
+    """Its app says so itself; what is newest is asked alone and among others."""
+    now = int(time.time())
+    for seconds, more in ((60, ""), (30, "&valid=false")):
+        query = f"id={phone.device_token}&lat=52.5&lon=13.25&timestamp={now - seconds}{more}"
+        assert (await _send(running, _Sent("GET", f"/v1/traccar?{query}")))[0] == 200
+
+    headers = {"Authorization": f"Bearer {phone.viewer_token}"}
+    newest = []
+    for path in (f"/v1/students/{phone.student_id}/location", "/v1/locations"):
+        async with running.client.get(path, headers=headers) as answer:
+            told = await answer.json()
+            newest.append(told["locations"][0] if "locations" in told else told)
+
+    moments = [datetime.datetime.fromisoformat(one["timestamp"]).timestamp() for one in newest]
+    assert moments == [now - 60] * 2
+    flags = 'SELECT flags FROM geolocation_data ORDER BY "timestamp"'
+    assert database.query(flags) == [(None,), (ping.Flag.INVALID,)]
+
+
+async def test_a_clock_that_fell_back_is_put_right_and_counted(
+    running: conftest.Running, database: conftest.Database, phone: provision.Enrolled
+) -> None:
+    """Once: sent again it is the same ping."""
+    counted = metrics.pings_corrected.labels("gps_rollover")
+    before = counted._value.get()
+    now = int(time.time())
+    sent = _sent("owntracks", phone.device_token, now - 619_315_200)
+
+    statuses = [(await _send(running, sent))[0] for _ in range(2)]
+
+    assert statuses == [200, 200]
+    assert database.query(
+        'SELECT extract(EPOCH FROM "timestamp")::bigint, flags FROM geolocation_data'
+    ) == [(now, ping.Flag.GPS_ROLLOVER)]
+    assert counted._value.get() == before + 2
+
+
+@pytest.mark.parametrize(
+    ("app", "success"),
+    [
+        ("traccar", b""),
+        (
+            "owntracks",
+            b'[{"_type":"cmd","action":"setConfiguration","configuration":{"_type":"configuration",'
+            b'"locatorInterval":20,"moveModeLocatorInterval":20}}]',
+        ),
+        ("overland", b'{"result":"ok","set":{"send_interval":"30s"}}'),
+        ("gpslogger", b""),
+        ("colota", b'{"result":"ok"}'),
+    ],
+)
+async def test_an_app_can_be_told_how_often_to_send(
+    database: conftest.Database,
+    start: conftest.Start,
+    school: list[provision.Enrolled],
+    app: str,
+    success: bytes,
+) -> None:
+    """Where it listens to that, in its own steps; the others hear what they always do."""
+    running = await start(database.settings(app_interval_seconds=20))
+
+    answer = await _send(running, _sent(app, school[0].device_token, time.time() - 60))
+
+    assert (answer[0], answer[2]) == (200, success)
+
+
+@pytest.mark.parametrize("app", ["owntracks", "overland"])
+async def test_a_stranger_with_a_password_is_not_even_decoded(
+    running: conftest.Running, phone: provision.Enrolled, app: str
+) -> None:
+    """Where the token stands in a header, what cannot be read is 401 as well."""
+    sent = _Sent("POST", f"/v1/{app}", b"{" * 1000, _basic("wrong"))
+
+    assert (await _send(running, sent))[0] == 401
 
 
 @pytest.mark.parametrize("app", _NAMES)

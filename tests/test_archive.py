@@ -90,7 +90,7 @@ def test_the_file_holds_the_day_as_the_table_does(
     assert [tuple(row.values()) for row in read.to_pylist()] == stored
     assert read.column_names == [
         *("student_id", "timestamp", "device_id", "latitude", "longitude", "accuracy"),
-        *("altitude", "speed", "course", "battery", "received_at"),
+        *("altitude", "speed", "course", "battery", "received_at", "flags"),
     ]
     with duckdb.connect() as duck:
         duck.execute("SET timezone = 'UTC'")

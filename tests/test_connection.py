@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import contextlib
 import gc
 import gzip
@@ -23,12 +24,16 @@ from hypothesis import strategies as st
 
 from geoingest import http, ping
 from geoingest.ingest import (
+    apps,
     batcher,
     connection,
+    door,
     endpoints,
     head,
     intake,
     overload,
+    pings,
+    posted,
     reception,
     submission,
 )
@@ -56,6 +61,9 @@ class _Senders:
 
     def sender(self, digest: bytes) -> ping.Sender | None:
         return self._known.get(digest)
+
+    def secret(self, device_id: int) -> bytes | None:
+        return None
 
 
 class _Server(NamedTuple):
@@ -111,15 +119,15 @@ async def _serving(
         while True:
             await queue.flush(write)
 
-    terms = intake.Terms(90, 300.0, _MOST_BYTES, 100, body_seconds, requests_per_second)
-    takes = intake.Intake(_Senders(), queue, terms)
+    takes = intake.Intake(_Senders(), queue, intake.Terms(90, 300.0, 100, requests_per_second))
+    doors: list[door.Door] = [pings.Pings(takes), *apps.doors(takes, interval_seconds=0)]
     application = web.Application(middlewares=[http.observe], client_max_size=_MOST_BYTES)
-    application.add_routes(endpoints.routes(endpoints.Endpoints(takes)))
-    options = {"keepalive_timeout": keepalive_seconds, "shutdown_timeout": 1.0}
+    application.add_routes(endpoints.routes(doors, body_timeout_seconds=body_seconds))
+    limits_of_one = connection.Limits(_MOST_BYTES, body_seconds, keepalive_seconds)
     runner: web.AppRunner = (
-        reception.Runner(application, takes, **options)
+        reception.Runner(application, doors, limits_of_one, shutdown_timeout=1.0)
         if with_reception
-        else web.AppRunner(application, **options)  # type: ignore[arg-type]  # floats, as above
+        else web.AppRunner(application, keepalive_timeout=keepalive_seconds, shutdown_timeout=1.0)
     )
     queue.open_lane()
     task = asyncio.create_task(lane())
@@ -155,6 +163,10 @@ def _chunked(body: bytes) -> bytes:
     return _post(framed, "Transfer-Encoding: chunked", length=False)
 
 
+_SECONDS = int(test_ping.NOW.timestamp())
+_TRACCAR = f"POST /v1/traccar?id={_TOKEN}&lat=52.5&lon=13.25&timestamp={_SECONDS}&speed=1 HTTP/1.1"
+_OWNTRACKS = b'{"_type":"location","lat":52.5,"lon":13.25,"tst":%d}' % _SECONDS
+_BASIC = base64.b64encode(f"jane:{_TOKEN}".encode()).decode()
 _LAST = _post(b"?", "Connection: close")
 # Plain ones, faulty ones, and what only aiohttp answers.
 _REQUESTS = {
@@ -182,6 +194,19 @@ _REQUESTS = {
     "query": _post(line="POST /v1/pings?a=1 HTTP/1.1"),
     "slash": _post(line="POST /v1/pings/ HTTP/1.1"),
     "get": _post(b"", line="GET /v1/pings HTTP/1.1"),
+    "traccar": _post(b"", line=_TRACCAR, token=None),
+    "traccar, odd query": _post(b"", line=_TRACCAR.replace(" HTTP", "&a=%zz&b=<\"{|}^` HTTP"), token=None),
+    "traccar, fragment": _post(b"", line=_TRACCAR.replace(" HTTP", "#a HTTP"), token=None),
+    "traccar, stranger": _post(b"", line=_TRACCAR.replace(_TOKEN, "nobody"), token=None),
+    "traccar, slash": _post(b"", line=_TRACCAR.replace("car?", "car/?"), token=None),
+    "traccar form": _post(_TRACCAR.split("?")[1][:-9].encode(), line="POST /v1/traccar HTTP/1.1", token=None),
+    "traccar by put": _post(b"", line=_TRACCAR.replace("POST", "PUT"), token=None),
+    "gpslogger": _post(b"", line=f"GET /v1/gpslogger?token={_TOKEN}&lat=52.5&lon=13.25& HTTP/1.1", token=None, length=False),
+    "owntracks": _post(_OWNTRACKS, "Content-Type: application/json", line="POST /v1/owntracks HTTP/1.1"),
+    "owntracks, basic": _post(_OWNTRACKS, f"Authorization: Basic {_BASIC}", line="POST /v1/owntracks HTTP/1.1", token=None),
+    "owntracks, nothing to store": _post(b'{"_type":"lwt"}', line="POST /v1/owntracks HTTP/1.1"),
+    "overland": _post(b'{"locations":[]}', line="POST /v1/overland HTTP/1.1"),
+    "no app": _post(b"{}", line="POST /v1/overlands HTTP/1.1"),
 }  # fmt: skip
 # After these a server may close, so that they can only be the last.
 _BROKEN = {
@@ -190,9 +215,10 @@ _BROKEN = {
     "length and chunks": _post(_GOOD, "Transfer-Encoding: chunked"),
     "signed length": _post(_GOOD, "Content-Length: +5", length=False),
     "line feed in the token": _post(token="a\nContent-Length: 0"),
+    "odd byte in the query": _post(b"", line=_TRACCAR.replace(" HTTP", "&a=\u00fc HTTP"), token=None),
     "folded": _post(_GOOD, "X: a\r\n b"),
     "no http": b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n",
-}
+}  # fmt: skip
 _ANSWER = re.compile(rb"HTTP/1\.[01] (\d{3}) .*?\r\n\r\n", re.DOTALL)
 
 
@@ -383,26 +409,40 @@ async def test_closing_waits_for_the_answers_that_are_due() -> None:
 
 
 def test_a_head_is_known_again_only_with_plain_fields() -> None:
-    """Token and length may differ; every other byte, a longer body or an odd token is parsed."""
+    """Query, token and length may differ; every other byte, a longer body or an odd token is parsed."""
     raw = _post()
     message = _parsed(raw)
     known = head.remember(message, raw[: -len(_GOOD)], max_body_bytes=_MOST_BYTES)
     assert known is not None
 
-    assert known.read(_post(_SECOND, token=_OTHER_TOKEN)) == head.Post(
-        hashlib.sha256(_OTHER_TOKEN.encode()).digest(), _SECOND, lines=False
+    bearer = f"Bearer {_OTHER_TOKEN}".encode()
+    assert known.read(_post(_SECOND, token=_OTHER_TOKEN)) == posted.Posted(
+        "/v1/pings", "POST", "", "", bearer, _SECOND
     )
     for other in (
         _post() + b"x",
         _post()[:-1],
-        _post(token=""),
         _post(token="a\nb"),
-        _post(token="a b"),
+        _post(token="a\tb"),
+        _post(token="a\u00fcb"),
         _post().replace(b"phone/1.0", b"phone/1.1"),
         _post().replace(b"Content-Length: ", b"Content-Length: +"),
         raw[: raw.find(b"\r\n\r\n")],
     ):
         assert known.read(other) is None
+
+
+def test_a_query_may_differ_where_it_is_plain() -> None:
+    """The parser accepts more; what it would have to look at goes to it."""
+    raw = _REQUESTS["traccar"]
+    known = head.remember(_parsed(raw), raw, max_body_bytes=_MOST_BYTES)
+    assert known is not None
+
+    assert known.read(raw.replace(b"speed=1", b"speed=%31+2")) == posted.Posted(
+        "/v1/traccar", "POST", _TRACCAR.split("?")[1][:-10] + "%31+2", "", b"", b""
+    )
+    for odd in (b"speed=1\t", b"speed=\xfc", b"speed=#1", b"speed= 1", b"speed=1\r\nA: b"):
+        assert known.read(raw.replace(b"speed=1", odd)) is None
 
 
 def _parsed(raw: bytes) -> RawRequestMessage:

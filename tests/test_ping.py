@@ -34,6 +34,7 @@ pings = st.builds(
     speed=st.none() | st.floats(0, 1e5),
     course=st.none() | st.floats(0, 360),
     battery=st.none() | st.integers(0, 100),
+    flags=st.none() | st.integers(1, 7),
     received_us=st.integers(OLDEST_US, NEWEST_US),
 )
 
@@ -74,7 +75,7 @@ bodies = st.fixed_dictionaries(
 def row(number: int = 0, **changes: Any) -> ping.Ping:  # any column's value, also a wrong one
     """The number-th ping of one phone, each a second older than the one before."""
     at = NOW_US - number * SECOND_US
-    made = ping.Ping(1, at, 7, 52.520008, 13.404954, 5.0, None, 1.5, 90.0, 80, NOW_US)
+    made = ping.Ping(1, at, 7, 52.520008, 13.404954, 5.0, None, 1.5, 90.0, 80, None, NOW_US)
     return made._replace(**changes)
 
 

@@ -35,7 +35,7 @@ BREAK = (
     " $$ BEGIN RAISE EXCEPTION 'broken' USING DETAIL = $1::text; END $$",
     "ALTER TABLE geolocation_data RENAME TO away",
     'CREATE VIEW geolocation_data AS SELECT student_id, "timestamp", device_id, leak(latitude)'
-    " AS latitude, longitude, accuracy, altitude, speed, course, battery, received_at FROM away",
+    " AS latitude, longitude, accuracy, altitude, speed, course, battery, NULL::smallint AS flags, received_at FROM away",
 )
 STRANGER = "gi_dev_StrangersCanaryToken"
 

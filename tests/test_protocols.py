@@ -9,8 +9,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from geoingest.ingest import apps, salvage
-from geoingest.ingest.protocols import gpslogger, message, overland, owntracks, traccar
+from geoingest.ingest import apps, fixes
+from geoingest.ingest.protocols import (
+    colota,
+    gpslogger,
+    message,
+    overland,
+    owntracks,
+    traccar,
+)
 from tests import test_ping
 
 _RECEIVED_AT = 1_750_000_000.25
@@ -211,6 +218,66 @@ _TRACCAR_9 = {
             },
             id="GPSLogger, in a body without a type",
         ),
+        pytest.param(
+            colota.decode,
+            _request(
+                body={
+                    "_type": "location", "lat": 52.5, "lon": 13.25, "acc": 8, "alt": 40, "vel": 3.2,
+                    "batt": 81, "bs": 2, "tst": 1750000000, "cog": 90.0,
+                }
+            ),
+            {
+                "timestamp": 1750000000.0,
+                "latitude": 52.5,
+                "longitude": 13.25,
+                "accuracy": 8.0,
+                "altitude": 40.0,
+                "speed": 3.2,
+                "course": 90.0,
+                "battery": 81.0,
+            },
+            id="Colota, whose speed is in metres per second",
+        ),
+        pytest.param(
+            colota.decode,
+            _request(body={"device_id": "7", "locations": [_OVERLAND]}),
+            {
+                "timestamp": "2015-10-01T08:00:00-07:00",
+                "latitude": 37.3318,
+                "longitude": -122.030581,
+                "accuracy": 30.0,
+                "altitude": 0.0,
+                "speed": 4.0,
+                "battery": 80.0,
+            },
+            id="Colota, in Overland's envelope",
+        ),
+        pytest.param(
+            traccar.decode,
+            _request("id=7&lat=52.5&lon=13.25&timestamp=1749995112&valid=false"),
+            {"timestamp": 1749995112.0, "latitude": 52.5, "longitude": 13.25, "valid": False},
+            id="OsmAnd, a fix that is not valid",
+        ),
+        pytest.param(
+            overland.decode,
+            _request(
+                body={
+                    "locations": [
+                        {
+                            **_OVERLAND,
+                            "properties": {"timestamp": "2015-10-01T15:00:00Z", "horizontal_accuracy": -1},
+                        }
+                    ]
+                }
+            ),
+            {
+                "timestamp": "2015-10-01T15:00:00+00:00",
+                "latitude": 37.3318,
+                "longitude": -122.030581,
+                "valid": False,
+            },
+            id="Overland, whose receiver had no fix",
+        ),
     ],
 )  # fmt: skip
 def test_a_message_comes_to_exact_values(
@@ -329,5 +396,5 @@ def test_whatever_is_sent_is_a_message_or_none(
             sent = app.decode(message.Request(query, kind, body, _RECEIVED_AT))
         except ValueError:
             continue
-        found = salvage.salvage(sent.items, test_ping.terms(), phone=True)
+        found = fixes.decode(sent.items, test_ping.terms())
         assert found.received == len(found.pings) + len(found.rejected) == len(sent.items)

@@ -20,7 +20,8 @@ def admit(bodies: Iterable[ping.PingBody], terms: ping.Admission) -> list[rows.R
     (device_id, own_student), students, received_us, oldest_us, newest_us = terms
     fields, null, join = rows.FIELDS, rows.NULL, b"".join
     pack_place, pack_real, pack_small = rows.pack_place, rows.pack_real, rows.pack_small
-    received = rows.pack_instant(8, received_us)
+    # No flags: salvage sets them.
+    tail = rows.NULL + rows.pack_instant(8, received_us)
     admitted: list[rows.Row | ping.Reason] = []
     append = admitted.append
     for body in bodies:
@@ -57,7 +58,7 @@ def admit(bodies: Iterable[ping.PingBody], terms: ping.Admission) -> list[rows.R
                     null if speed is None else pack_real(4, speed),
                     null if course is None else pack_real(4, course),
                     null if battery is None else pack_small(2, round(battery)),
-                    received,
+                    tail,
                 )
             )
         )

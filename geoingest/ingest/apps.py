@@ -8,19 +8,17 @@ alone. Never a redirect, never 202, never 429.
 
 from __future__ import annotations
 
-import asyncio
-import base64
-import binascii
-import functools
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from aiohttp import hdrs, web
-
 from geoingest import errors, http, metrics, ping
-from geoingest.ingest import endpoints, intake, submission
-from geoingest.ingest.protocols import gpslogger, message, overland, owntracks, traccar
+from geoingest.ingest import door, intake, posted, sealed, submission
+from geoingest.ingest.protocols import colota, gpslogger, message, overland, owntracks, traccar
+
+_OK = b'{"result":"ok"}'
+# Where an app has no header for it.
+_TOKEN_PARAMETERS = ("token", "id", "deviceid")
 
 
 class App(NamedTuple):
@@ -33,6 +31,10 @@ class App(NamedTuple):
     decode: Callable[[message.Request], message.Message]
     content_type: str
     success: bytes
+    # The same with what makes the app send each so many seconds, where it can be told.
+    pace: Callable[[int], bytes] | None = None
+    # Stands once in each fix of a batch, to know about how many there are.
+    mark: bytes = b""
 
     @property
     def path(self) -> str:
@@ -40,38 +42,69 @@ class App(NamedTuple):
         return f"/v1/{self.name}"
 
 
+_TEXT = "text/plain"
+_FEATURE = b'"coordinates"'
 APPS = (
-    App("traccar", "Traccar Client and OsmAnd", ("get", "post"), traccar.decode, "text/plain", b""),
-    App("owntracks", "OwnTracks", ("post",), owntracks.decode, http.JSON, b"[]"),
-    App("overland", "Overland", ("post",), overland.decode, http.JSON, b'{"result":"ok"}'),
-    App("gpslogger", "GPSLogger", ("get", "post"), gpslogger.decode, "text/plain", b""),
+    App("traccar", "Traccar Client and OsmAnd", ("get", "post"), traccar.decode, _TEXT, b""),
+    App("owntracks", "OwnTracks", ("post",), owntracks.decode, http.JSON, b"[]", owntracks.pace),
+    App(
+        *("overland", "Overland", ("post",), overland.decode, http.JSON, _OK),
+        overland.pace,
+        _FEATURE,
+    ),
+    App("gpslogger", "GPSLogger", ("get", "post"), gpslogger.decode, _TEXT, b""),
+    App("colota", "Colota", ("post",), colota.decode, http.JSON, _OK, None, _FEATURE),
 )
 
 
-class Endpoints:
-    """The handlers of all apps."""
+class Door:
+    """Where one app posts: any method, as some let their users choose."""
 
-    def __init__(self, takes: intake.Intake) -> None:
+    methods = None
+
+    def __init__(self, app: App, takes: intake.Intake, *, interval_seconds: int) -> None:
+        self.route = app.path
+        self.paths = (app.path, f"{app.path}/")
+        self._app = app
         self._intake = takes
+        paces = app.pace is not None and interval_seconds > 0
+        success = app.pace(interval_seconds) if app.pace is not None and paces else app.success
+        self._reply = door.Reply(app.content_type, lambda _verdict: success)
 
-    async def post(self, app: App, request: web.Request) -> web.Response:
+    def enter(self, given: posted.Posted) -> ping.Sender | None:
+        """Whoever has told a token in a header; None when it can only stand elsewhere."""
+        token = given.token()
+        return None if token is None else self._sender(token)
+
+    def take(
+        self, sender: ping.Sender | None, given: posted.Posted, waiter: submission.Waiter
+    ) -> door.Reply:
         """Answers once every accepted ping of the message is committed."""
-        body = await endpoints.read(request, seconds=self._intake.terms.body_timeout_seconds)
-        given = message.Request(
-            request.rel_url.raw_query_string, request.content_type, body, time.time()
-        )
+        size_bytes = len(given.body) + len(given.query)
+        mark = self._app.mark
+        self._intake.check(given.body.count(mark) or 1 if mark else 1, size_bytes)
+        sent = self._decode(sender, given)
+        if sender is None:
+            sender = self._sender(sent.token or _token_beside(given))
+        if sent.ignored:
+            metrics.messages_ignored.labels(self._app.name).inc(sent.ignored)
+        if not sent.items:
+            return self._reply._replace(is_due=True)
+        self._intake.take_items(sender, sent.items, size_bytes=size_bytes, waiter=waiter)
+        return self._reply
+
+    def _decode(self, sender: ping.Sender | None, given: posted.Posted) -> message.Message:
+        request = message.Request(given.query, given.content_type, given.body, time.time())
         try:
-            sent = app.decode(given)
+            sent = self._app.decode(request)
+            if sent.sealed is not None and sender is not None:
+                key = self._intake.secret(sender)
+                opened = None if key is None else sealed.open(sent.sealed, key)
+                return sent if opened is None else self._app.decode(request._replace(body=opened))
         except ValueError:
             # Whose it is can still be known by what stands around it.
-            sent = message.Message(None, [_without(_token(request, None), body)])
-        sender = self._sender(_token(request, sent.token))
-        metrics.messages_ignored.labels(app.name).inc(sent.ignored)
-        if sent.items:
-            verdict: asyncio.Future[submission.Verdict] = asyncio.get_running_loop().create_future()
-            self._intake.take_items(sender, sent.items, size_bytes=len(body), waiter=verdict)
-            await verdict
-        return web.Response(body=app.success, content_type=app.content_type)
+            return message.Message(None, [_without(_token_beside(given), given.body)])
+        return sent
 
     def _sender(self, token: str | None) -> ping.Sender:
         if token is None:
@@ -83,36 +116,19 @@ class Endpoints:
             raise errors.OverloadedError from exc
 
 
-def _token(request: web.Request, sent: str | None) -> str | None:
-    """Wherever the app can put it: into its message, a bearer token or password, the query."""
-    if sent is not None:
-        return sent
-    kind, _, value = request.headers.get(hdrs.AUTHORIZATION, "").partition(" ")
-    if kind.lower() == "bearer":
-        return value.strip()
-    if kind.lower() == "basic":
-        return _password(value.strip())
-    return request.query.get("token")
+def doors(takes: intake.Intake, *, interval_seconds: int) -> Sequence[door.Door]:
+    """A door for each app; an interval above 0 is told to those that can be told."""
+    return [Door(app, takes, interval_seconds=interval_seconds) for app in APPS]
+
+
+def _token_beside(given: posted.Posted) -> str | None:
+    try:
+        fields = message.form(given.query)
+    except ValueError:
+        return None
+    return next((fields[name] for name in _TOKEN_PARAMETERS if name in fields), None)
 
 
 def _without(token: str | None, body: bytes) -> bytes:
     """What quarantine may keep of a body in which the app has put its token, too."""
     return body.replace(token.encode(errors="surrogateescape"), b"") if token else body
-
-
-def _password(value: str) -> str:
-    try:
-        text = base64.b64decode(value, validate=True).decode()
-    except (binascii.Error, UnicodeDecodeError):
-        # Overland in its OwnTracks mode sends the token itself, and a colon.
-        return value.rstrip(":")
-    return text.partition(":")[2]
-
-
-def routes(handlers: Endpoints) -> list[web.RouteDef]:
-    """The route table of the apps: any method, as GPSLogger and OsmAnd let their users choose."""
-    return [
-        web.route(hdrs.METH_ANY, path, functools.partial(handlers.post, app))
-        for app in APPS
-        for path in (app.path, f"{app.path}/")
-    ]

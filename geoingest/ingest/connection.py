@@ -1,13 +1,13 @@
-"""A phone's connection: plain posts are answered here, without the cost of a web framework.
+"""A phone's connection: plain requests at a door are answered here, without the cost of a web framework.
 
 A phone sends the same small request for as long as it lives. Through aiohttp each costs two tasks,
 a request, a routing and a response object, which together were two thirds of what a durable ping
 costs. So:
 
-1. Heads go to aiohttp's own parser (reading.py); the same head again, but for token and length, needs
-   no parsing (head.py).
-2. One whole POST /v1/pings, neither compressed nor chunked, is let in, decoded and queued in the
-   same call, and answered in the call in which its batch has committed: no task waits for it.
+1. Heads go to aiohttp's own parser (reading.py); the same head again, but for query, token and length,
+   needs no parsing (head.py).
+2. One whole GET or POST at a door, neither compressed nor chunked, is let in, decoded and queued in
+   the same call, and answered in the call in which its batch has committed: no task waits for it.
 3. Anything else (another path, an upgrade, a broken head) was not acted upon yet: the connection is
    handed to aiohttp with all its bytes, for good.
 4. What is not whole is waited for, but not for long: `expire` is called by whoever owns us.
@@ -19,32 +19,31 @@ import asyncio
 import logging
 import time
 from collections.abc import Mapping
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
-from aiohttp import hdrs
 from typing_extensions import override
 
 from geoingest import errors, http
-from geoingest.ingest import (
-    answers,
-    content,
-    endpoints,
-    head,
-    intake,
-    reading,
-    response,
-    submission,
-)
+from geoingest.ingest import door, posted, reading, response, submission
 
 log = logging.getLogger(__name__)
 
 _NEVER = float("inf")
 
 
+class Limits(NamedTuple):
+    """How much of one request is read, for how long, and how long a connection may be silent."""
+
+    max_body_bytes: int
+    body_timeout_seconds: float
+    keepalive_seconds: float
+
+
 class Owner(Protocol):
     """Whoever holds the connections: told when one comes, goes, or is handed on."""
 
-    keepalive_seconds: float
+    doors: door.Doors
+    limits: Limits
 
     def came(self, connection: Connection) -> None: ...
 
@@ -58,15 +57,15 @@ class Owner(Protocol):
 class Connection(asyncio.Protocol):
     """One socket, and the request on it that waits for its verdict."""
 
-    def __init__(self, owner: Owner, takes: intake.Intake) -> None:
+    def __init__(self, owner: Owner) -> None:
         self.transport: asyncio.Transport | None = None
         self._loop = asyncio.get_running_loop()
         self._owner = owner
-        self._intake = takes
-        self._reading = reading.Reading(takes.terms.max_body_bytes)
+        self._reading = reading.Reading(owner.doors, owner.limits.max_body_bytes)
         self._is_within_request = False
         self._early = b""
-        self._decoded: content.Decoded | None = None
+        self._given: posted.Posted | None = None
+        self._reply: door.Reply | None = None
         self._started = 0.0
         self.is_busy = False
         # When `expire` is due, in the loop's time.
@@ -101,7 +100,7 @@ class Connection(asyncio.Protocol):
             self._of_transport().pause_reading()
             return
         found = self._reading.feed(data)
-        if isinstance(found, head.Post):
+        if isinstance(found, posted.Posted):
             self._early, self._reading.rest = self._reading.rest, b""
             self._take(found)
         elif found is reading.Unfinished.FOREIGN:
@@ -109,13 +108,13 @@ class Connection(asyncio.Protocol):
         elif not self._is_within_request:
             self._is_within_request = True
             # Headers may not take longer than silence may.
-            due = self._loop.time() + self._intake.terms.body_timeout_seconds
+            due = self._loop.time() + self._owner.limits.body_timeout_seconds
             self.deadline = min(self.deadline, due)
 
     def expire(self) -> None:
         """It was silent for too long: a half-sent body is told so, everything else just ends."""
-        if self._reading.is_within_body:
-            self._begin()
+        if self._reading.unfinished is not None:
+            self._begin(self._reading.unfinished)
             self._answer_problem(http.problem(errors.BodyTimeoutError()))
         else:
             self.close()
@@ -136,28 +135,28 @@ class Connection(asyncio.Protocol):
 
     def set_result(self, verdict: submission.Verdict) -> None:
         """The batch has committed: the phone is told."""
-        assert self._decoded is not None  # noqa: S101  # only what was taken has a verdict
-        body = answers.encode(self._decoded, verdict)
-        self._answer(200, http.JSON, body, {}, closes=False)
+        assert self._reply is not None  # noqa: S101  # only what was taken has a verdict
+        self._answer(200, self._reply.content_type, self._reply.encode(verdict), {}, closes=False)
 
     def set_exception(self, error: errors.ServiceError) -> None:
         """The batch did not commit, or that is not certain: the phone keeps its pings."""
         self._answer_problem(http.problem(error))
 
-    def _take(self, post: head.Post) -> None:
-        self._begin()
+    def _take(self, given: posted.Posted) -> None:
+        self._begin(given)
         try:
-            if post.digest is None:
-                raise errors.UnauthenticatedError  # noqa: TRY301  # answered below like the others
-            sender = self._intake.sender(post.digest)
-            self._decoded = self._intake.take(sender, post.body, lines=post.lines, waiter=self)
+            one = self._owner.doors[given.path]
+            self._reply = one.take(one.enter(given), given, self)
+            if self._reply.is_due:
+                self.set_result(door.NOTHING)
         except errors.HttpError as exc:
             self._answer_problem(http.problem(exc))
         except Exception:  # the root of a request: the caller gets an answer whatever broke
             log.exception("request failed")
             self._answer_problem(http.internal_problem())
 
-    def _begin(self) -> None:
+    def _begin(self, given: posted.Posted) -> None:
+        self._given = given
         self._started = time.perf_counter()
         self.is_busy = True
         self._is_within_request = False
@@ -176,10 +175,12 @@ class Connection(asyncio.Protocol):
     def _answer(
         self, status: int, kind: str, body: bytes, headers: Mapping[str, str], *, closes: bool
     ) -> None:
+        assert self._given is not None  # noqa: S101  # only what was begun is answered
+        method, route = self._given.method, self._owner.doors[self._given.path].route
         http.traffic.under_way -= 1
         self.is_busy = False
-        self._decoded = None
-        counted = http.counters(hdrs.METH_POST, endpoints.PATH, status)
+        self._given = self._reply = None
+        counted = http.counters(method, route, status)
         counted.answered()
         counted.lasted(time.perf_counter() - self._started)
         transport = self.transport
@@ -197,7 +198,7 @@ class Connection(asyncio.Protocol):
             self._loop.call_soon(self.data_received, early)
 
     def _rest(self) -> None:
-        self.deadline = self._loop.time() + self._owner.keepalive_seconds
+        self.deadline = self._loop.time() + self._owner.limits.keepalive_seconds
 
     def _hand_on(self, raw: bytes) -> None:
         transport = self._of_transport()

@@ -51,7 +51,7 @@ def _salvaged(
 ) -> content.Decoded:
     items = _parse_lines(body) if lines else _parse_document(body)
     _check_count(len(items), max_pings)
-    return salvage.salvage(items, terms)
+    return salvage.salvage(items, terms, salvage.admit_one)
 
 
 def _check_count(count: int, max_pings: int) -> None:

@@ -1,36 +1,38 @@
-"""POST /v1/pings by way of aiohttp: compressed, chunked or otherwise unusual requests."""
+"""The doors by way of aiohttp: compressed, chunked or otherwise unusual requests."""
 
 from __future__ import annotations
 
 import asyncio
+import functools
+from collections.abc import Iterable
 
-from aiohttp import ClientPayloadError, web
+from aiohttp import ClientPayloadError, hdrs, web
 
-from geoingest import errors, http
-from geoingest.ingest import answers, intake, submission
-
-PATH = "/v1/pings"
-_LINES = ("application/x-ndjson", "application/ndjson", "application/jsonl")
-
-
-class Endpoints:
-    """The write side's handler; connection.py answers what is plain without it."""
-
-    def __init__(self, takes: intake.Intake) -> None:
-        self._intake = takes
-
-    async def post_pings(self, request: web.Request) -> web.Response:
-        """Answers 200 once every accepted ping of the body is committed."""
-        sender = self._intake.sender(http.bearer_digest(request.headers))
-        body = await read(request, seconds=self._intake.terms.body_timeout_seconds)
-        verdict: asyncio.Future[submission.Verdict] = asyncio.get_running_loop().create_future()
-        decoded = self._intake.take(
-            sender, body, lines=is_lines(request.content_type), waiter=verdict
-        )
-        return web.Response(body=answers.encode(decoded, await verdict), content_type=http.JSON)
+from geoingest import errors
+from geoingest.ingest import door, posted, submission
 
 
-async def read(request: web.Request, *, seconds: float) -> bytes:
+async def post(
+    one: door.Door, request: web.Request, *, body_timeout_seconds: float
+) -> web.Response:
+    """Answers 200 once everything of the body that can be stored is committed."""
+    given = posted.Posted(
+        request.path,
+        request.method,
+        request.raw_path.partition("?")[2],
+        request.content_type,
+        request.headers.get(hdrs.AUTHORIZATION, "").encode(errors="surrogateescape"),
+        b"",
+    )
+    sender = one.enter(given)
+    given = given._replace(body=await _read(request, seconds=body_timeout_seconds))
+    verdict: asyncio.Future[submission.Verdict] = asyncio.get_running_loop().create_future()
+    reply = one.take(sender, given, verdict)
+    settled = door.NOTHING if reply.is_due else await verdict
+    return web.Response(body=reply.encode(settled), content_type=reply.content_type)
+
+
+async def _read(request: web.Request, *, seconds: float) -> bytes:
     """The whole body; BodyTimeoutError when it does not come in time, BrokenBodyError when it is cut."""
     try:
         async with asyncio.timeout(seconds):
@@ -43,11 +45,15 @@ async def read(request: web.Request, *, seconds: float) -> bytes:
         raise errors.BrokenBodyError from exc
 
 
-def is_lines(content_type: str) -> bool:
-    """True for the names that NDJSON goes by."""
-    return content_type in _LINES
-
-
-def routes(endpoints: Endpoints) -> list[web.RouteDef]:
+def routes(doors: Iterable[door.Door], *, body_timeout_seconds: float) -> list[web.RouteDef]:
     """The route table of the write side."""
-    return [web.post(PATH, endpoints.post_pings)]
+    return [
+        web.route(
+            method,
+            path,
+            functools.partial(post, one, body_timeout_seconds=body_timeout_seconds),
+        )
+        for one in doors
+        for path in one.paths
+        for method in sorted(one.methods or {hdrs.METH_ANY})
+    ]

@@ -1,92 +1,100 @@
-"""The head of a plain POST /v1/pings: parsed once, then known again but for token and length."""
+"""The head of a plain request at a door: parsed once, then known again but for what may differ."""
 
 from __future__ import annotations
 
-import hashlib
 import re
 from typing import NamedTuple
 
 from aiohttp import hdrs
 from aiohttp.http import HttpVersion11, RawRequestMessage
 
-from geoingest.ingest import endpoints
+from geoingest.ingest import door, posted
 
 END = b"\r\n\r\n"
-_LONGEST_FIELD_BYTES = 200
-# The two things in which the heads of one app differ, with the line breaks around them.
+# With others a body or an answer is another matter.
+METHODS = (b"POST", b"GET")
+_LONGEST_FIELD_BYTES = 4096
+# Where the heads of one phone, or of all that come through one balancer, differ: with what stands before.
 _FIELDS = re.compile(
-    rb"\r\n(?:authorization:[ \t]*bearer[ ]+(?P<token>[A-Za-z0-9._~+/=-]+)"
-    rb"|content-length:[ \t]*(?P<length>[0-9]{1,9}))(?=\r\n)",
+    rb"^[A-Z]+ [^ ?]+\?(?P<query>[^ ]*)(?= HTTP/1)"
+    rb"|\r\nauthorization:[ \t]*(?P<authorization>[^\r\n]*)(?=\r\n)"
+    rb"|\r\ncontent-length:[ \t]*(?P<length>[^\r\n]*)(?=\r\n)",
     re.IGNORECASE,
 )
-_TOKEN_BYTES = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._~+/=-"
-
-
-class Post(NamedTuple):
-    """A whole plain request: SHA-256 of its token if it has one, its body, whether that is NDJSON."""
-
-    digest: bytes | None
-    body: bytes
-    lines: bool
+_SAFE = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._~+/=-"
+# No other byte of theirs is taken without the parser.
+_TAKEN = {
+    "query": _SAFE + b"!$%&'()*,:;?@",
+    "authorization": _SAFE + b" ",
+    "length": b"0123456789",
+}
 
 
 class Head(NamedTuple):
-    """What stays the same between requests: everything around the token and the length."""
+    """What stays the same between requests: everything around the fields, of which some may be missing."""
 
     first: bytes
-    middle: bytes
-    last: bytes
-    token_first: bool
-    lines: bool
+    # Each field, in their order, with the bytes behind it up to the next one.
+    fields: tuple[tuple[str, bytes], ...]
+    plain: posted.Posted
     max_body_bytes: int
 
-    def read(self, raw: bytes) -> Post | None:
+    def read(self, raw: bytes) -> posted.Posted | None:
         """The request, where `raw` is a whole one with this head; else None.
 
         Bytes equal to those that the parser has accepted need no second look; what may differ is
         checked here.
         """
-        one = _between(raw, 0, self.first, self.middle)
-        if one is None:
+        if not raw.startswith(self.first):
             return None
-        start = len(self.first) + len(one) + len(self.middle)
-        other = _between(raw, start, b"", self.last)
-        if other is None:
+        at = len(self.first)
+        found = {"query": b"", "authorization": b"", "length": b"0"}
+        for name, behind in self.fields:
+            stop = raw.find(behind[:1], at, at + _LONGEST_FIELD_BYTES)
+            value = raw[at:stop]
+            if (
+                stop < 0
+                or not raw.startswith(behind, stop)
+                or not value
+                or value.translate(None, _TAKEN[name])
+            ):
+                return None
+            found[name] = value
+            at = stop + len(behind)
+        body = raw[at:]
+        if int(found["length"]) != len(body) or len(body) > self.max_body_bytes:
             return None
-        token, length = (one, other) if self.token_first else (other, one)
-        body = raw[start + len(other) + len(self.last) :]
-        if (
-            not length.isdigit()
-            or int(length) != len(body)
-            or len(body) > self.max_body_bytes
-            or not token
-            or token.translate(None, _TOKEN_BYTES)
-        ):
-            return None
-        return Post(hashlib.sha256(token).digest(), body, self.lines)
+        path, method, _, content_type, _, _ = self.plain
+        return posted.Posted(
+            path, method, found["query"].decode(), content_type, found["authorization"], body
+        )
 
 
 def remember(message: RawRequestMessage, head: bytes, *, max_body_bytes: int) -> Head | None:
-    """The parsed head, to be known again; None when the two fields are not plain."""
+    """The parsed head, to be known again; None when a field is there twice."""
     fields = list(_FIELDS.finditer(head))
-    if len(fields) != 2 or {one.lastgroup for one in fields} != {"token", "length"}:
+    names = [str(one.lastgroup) for one in fields]
+    if len(set(names)) < len(names):
         return None
-    (start, stop), (next_start, next_stop) = (one.span(str(one.lastgroup)) for one in fields)
+    spans = [one.span(name) for one, name in zip(fields, names, strict=True)]
+    starts = [*(start for start, _ in spans), len(head)]
+    behind = [head[stop:start] for (_, stop), start in zip(spans, starts[1:], strict=True)]
     return Head(
-        head[:start],
-        head[stop:next_start],
-        head[next_stop:],
-        fields[0].lastgroup == "token",
-        is_lines(message),
+        head[: starts[0]],
+        tuple(zip(names, behind, strict=True)),
+        describe(message),
         max_body_bytes,
     )
 
 
-def is_plain(message: RawRequestMessage, *, max_body_bytes: int) -> bool:
+def is_plain(message: RawRequestMessage, doors: door.Doors, *, max_body_bytes: int) -> bool:
     """True for what connection.py answers itself."""
+    one = doors.get(message.path.partition("?")[0])
     return (
-        message.path == endpoints.PATH
-        and message.method == hdrs.METH_POST
+        one is not None
+        and message.method.encode() in METHODS
+        and (one.methods is None or message.method in one.methods)
+        and "#" not in message.path
         and message.version == HttpVersion11
         and not (message.should_close or message.compression or message.chunked)
         and hdrs.EXPECT not in message.headers
@@ -95,21 +103,20 @@ def is_plain(message: RawRequestMessage, *, max_body_bytes: int) -> bool:
     )
 
 
+def describe(message: RawRequestMessage) -> posted.Posted:
+    """The request, but for its body."""
+    path, _, query = message.path.partition("?")
+    kind = message.headers.get(hdrs.CONTENT_TYPE, "")
+    return posted.Posted(
+        path,
+        message.method,
+        query,
+        kind.partition(";")[0].strip().lower(),
+        message.headers.get(hdrs.AUTHORIZATION, "").encode(errors="surrogateescape"),
+        b"",
+    )
+
+
 def length(message: RawRequestMessage) -> int:
     """How many bytes the body has."""
     return int(message.headers.get(hdrs.CONTENT_LENGTH, "0"))
-
-
-def is_lines(message: RawRequestMessage) -> bool:
-    """True for NDJSON."""
-    kind = message.headers.get(hdrs.CONTENT_TYPE, "")
-    return endpoints.is_lines(kind.partition(";")[0].strip().lower())
-
-
-def _between(raw: bytes, start: int, before: bytes, after: bytes) -> bytes | None:
-    """What stands from behind `before` to the next line break, which `after` begins with."""
-    if not raw.startswith(before, start):
-        return None
-    start += len(before)
-    stop = raw.find(b"\r", start, start + _LONGEST_FIELD_BYTES)
-    return raw[start:stop] if stop >= 0 and raw.startswith(after, stop) else None

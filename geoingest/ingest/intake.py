@@ -1,4 +1,4 @@
-"""One body of one sender: let in, decoded, queued; shared by every way a request can arrive."""
+"""Behind every door: who is let in, what is decoded and queued, when that must wait."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Container, Sequence
 from typing import NamedTuple, Protocol
 
 from geoingest import errors, metrics, ping
-from geoingest.ingest import batcher, content, decode, rates, salvage, submission
+from geoingest.ingest import batcher, content, decode, fixes, rates, submission
 
 _DAY_US = 86_400_000_000
 
@@ -22,15 +22,17 @@ class Senders(Protocol):
         """None for an unknown or revoked token; StaleCredentialsError when that cannot be known."""
         ...
 
+    def secret(self, device_id: int) -> bytes | None:
+        """The key with which its messages are sealed; None for most devices."""
+        ...
+
 
 class Terms(NamedTuple):
-    """What one request may hold, how long it may take to arrive, how often a device may post."""
+    """What one request may hold, and how often a device may post."""
 
     detail_days: int
     max_future_seconds: float
-    max_body_bytes: int
     max_body_pings: int
-    body_timeout_seconds: float
     device_requests_per_second: float
 
 
@@ -38,7 +40,7 @@ class Intake:
     """What happens between a request's headers and the queue."""
 
     def __init__(self, senders: Senders, queue: batcher.Batcher, terms: Terms) -> None:
-        self.terms = terms
+        self._terms = terms
         self._senders = senders
         self._queue = queue
         self._rates = rates.Rates(terms.device_requests_per_second)
@@ -55,6 +57,14 @@ class Intake:
             raise errors.TooManyRequestsError(wait_seconds)
         return sender
 
+    def secret(self, sender: ping.Sender) -> bytes | None:
+        """The key with which the sender's messages are sealed, if it has one."""
+        return self._senders.secret(sender.device_id)
+
+    def check(self, pings: int, size_bytes: int) -> None:
+        """Raises ServiceError at once when about so much more cannot be written soon."""
+        self._queue.check(pings, size_bytes)
+
     def take(
         self, sender: ping.Sender, body: bytes, *, lines: bool, waiter: submission.Waiter
     ) -> content.Decoded:
@@ -62,7 +72,7 @@ class Intake:
 
         Raises ServiceError at once, before it looks into the body, when it cannot be written soon.
         """
-        self._queue.check(decode.estimate(body, lines=lines), len(body))
+        self.check(decode.estimate(body, lines=lines), len(body))
         return self._submit(self.decode(sender, body, lines=lines), len(body), waiter)
 
     def take_items(
@@ -73,15 +83,13 @@ class Intake:
         size_bytes: int,
         waiter: submission.Waiter,
     ) -> content.Decoded:
-        """The same with pings that a protocol of an app has made JSON values of."""
-        self._queue.check(len(items), size_bytes)
-        found = salvage.salvage(items, self._admission(sender), phone=True)
-        return self._submit(found, size_bytes, waiter)
+        """The same with pings that a protocol of an app has made JSON values of, and `check`ed."""
+        return self._submit(fixes.decode(items, self._admission(sender)), size_bytes, waiter)
 
     def decode(self, sender: ping.Sender, body: bytes, *, lines: bool) -> content.Decoded:
         """What the body holds, as of now."""
         terms = self._admission(sender)
-        return decode.decode(body, lines=lines, terms=terms, max_pings=self.terms.max_body_pings)
+        return decode.decode(body, lines=lines, terms=terms, max_pings=self._terms.max_body_pings)
 
     def _submit(
         self, decoded: content.Decoded, size_bytes: int, waiter: submission.Waiter

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from aiohttp import web
 from typing_extensions import override
 
-from geoingest.ingest import connection, intake
+from geoingest.ingest import connection, door
 
 _SWEEP_SECONDS = 1.0
 
@@ -19,20 +19,19 @@ class Reception:
 
     def __init__(
         self,
-        takes: intake.Intake,
+        doors: door.Doors,
+        limits: connection.Limits,
         other: Callable[[], asyncio.Protocol],
-        *,
-        keepalive_seconds: float,
     ) -> None:
+        self.doors = doors
+        self.limits = limits
         self.other = other
-        self.keepalive_seconds = keepalive_seconds
-        self._intake = takes
         self._connections: set[connection.Connection] = set()
         self._empty = asyncio.Event()
 
     def __call__(self) -> connection.Connection:
         """The protocol of a new socket, as asyncio's create_server wants it."""
-        return connection.Connection(self, self._intake)
+        return connection.Connection(self)
 
     def came(self, one: connection.Connection) -> None:
         """A socket was accepted."""
@@ -74,19 +73,20 @@ class Runner(web.AppRunner):
     def __init__(
         self,
         application: web.Application,
-        takes: intake.Intake,
+        doors: Iterable[door.Door],
+        limits: connection.Limits,
         *,
-        keepalive_timeout: float,
         shutdown_timeout: float,
         **options: Any,  # the runner's own
     ) -> None:
         super().__init__(
             application,
-            keepalive_timeout=keepalive_timeout,
+            keepalive_timeout=limits.keepalive_seconds,
             shutdown_timeout=shutdown_timeout,
             **options,
         )
-        self._reception = Reception(takes, self._hand_on, keepalive_seconds=keepalive_timeout)
+        by_path = {path: one for one in doors for path in one.paths}
+        self._reception = Reception(by_path, limits, self._hand_on)
         self._shutdown_seconds = shutdown_timeout
         self._sweeping: asyncio.Task[None] | None = None
 

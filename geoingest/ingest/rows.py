@@ -30,6 +30,7 @@ COLUMNS = (
     "speed",
     "course",
     "battery",
+    "flags",
     "received_at",
 )
 FIELDS = len(COLUMNS)
@@ -45,8 +46,11 @@ pack_instant = struct.Struct("!iq").pack
 _HEADER = b"PGCOPY\n\xff\r\n\x00" + struct.pack("!ii", 0, 0)
 _TRAILER = struct.pack("!h", -1)
 _timestamp = operator.itemgetter(slice(18, 26))
-_FORMATS = [struct.Struct(f"!{letter}") for letter in "qqiddffffhq"]
+_FORMATS = [struct.Struct(f"!{letter}") for letter in "qqiddffffhhq"]
 _LENGTH = struct.Struct("!i")
+_INSTANT_BYTES = struct.calcsize("!iq")
+# No flags, and when it was received: what nearly every row ends with.
+_TAIL_BYTES = len(NULL) + _INSTANT_BYTES
 
 
 def copy_bytes(rows: Iterable[Row]) -> bytes:
@@ -63,6 +67,11 @@ def encode(values: ping.Ping) -> Row:
     for value, column in zip(values, _FORMATS, strict=True):
         parts += [NULL] if value is None else [_LENGTH.pack(column.size), column.pack(value)]
     return b"".join(parts)
+
+
+def flagged(row: Row, flags: ping.Flag) -> Row:
+    """The row of a ping that had no flags, with these."""
+    return row[:-_TAIL_BYTES] + pack_small(2, flags) + row[-_INSTANT_BYTES:]
 
 
 def decode(row: Row) -> ping.Ping:
@@ -94,6 +103,6 @@ def key(student_id: int, timestamp_us: int, device_id: int) -> Key:
 def arrays(rows: Sequence[Row]) -> list[list[object]]:
     """One array per column, for INSERT .. SELECT unnest(..)."""
     columns: list[list[object]] = [list(column) for column in zip(*map(decode, rows), strict=True)]
-    for position in (1, 10):
+    for position in (1, 11):
         columns[position] = [ping.instant(us) for us in columns[position]]  # type: ignore[arg-type]  # the two instants
     return columns

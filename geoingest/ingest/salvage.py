@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import math
 import struct
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from typing import TypeAlias
 
 import msgspec
 
@@ -13,20 +14,25 @@ from geoingest import ping
 from geoingest.ingest import admission, content, rows
 
 # Beside what msgspec says itself: lone surrogates and numbers beyond every type.
-_UNFIT = (msgspec.ValidationError, ValueError, OverflowError, struct.error)
+UNFIT = (msgspec.ValidationError, ValueError, OverflowError, struct.error)
 _MEMBERS = ping.PingBody.__struct_fields__
+
+# The row or the reason, and the optional fields that are nonsense.
+Admitted: TypeAlias = tuple[rows.Row | ping.Reason, list[str]]
 
 
 def salvage(
-    items: Iterable[object], terms: ping.Admission, *, phone: bool = False
+    items: Iterable[object],
+    terms: ping.Admission,
+    admit_one: Callable[[object, ping.Admission], Admitted],
 ) -> content.Decoded:
-    """What parsed JSON values come to; from a phone exactly 0, 0 is a receiver without a fix."""
+    """What parsed JSON values come to, each by the same rule."""
     pings: list[rows.Row] = []
     rejected: list[content.Rejected] = []
     ignored: list[content.Ignored] = []
     index = -1
     for index, item in enumerate(items):
-        admitted, nonsense = _admit_one(item, terms, phone=phone)
+        admitted, nonsense = admit_one(item, terms)
         if isinstance(admitted, str):
             raw = _raw(item)
             rejected.append(
@@ -38,13 +44,10 @@ def salvage(
     return content.Decoded(index + 1, pings, rejected, ignored)
 
 
-def _admit_one(
-    item: object, terms: ping.Admission, *, phone: bool
-) -> tuple[rows.Row | ping.Reason, list[str]]:
+def admit_one(item: object, terms: ping.Admission) -> Admitted:
+    """What one parsed JSON value comes to."""
     if not isinstance(item, dict):
         return "malformed", []
-    if phone and item.get("latitude") == 0 and item.get("longitude") == 0:
-        return "null_island", []
     reason = _required_reason(item)
     if reason is not None:
         return reason, []
@@ -53,7 +56,7 @@ def _admit_one(
     kept = {name: item[name] for name in _MEMBERS if name in item and name not in nonsense}
     try:
         (admitted,) = admission.admit([msgspec.convert(kept, ping.PingBody)], terms)
-    except _UNFIT:
+    except UNFIT:
         return "malformed", []
     return admitted, nonsense
 
@@ -88,7 +91,7 @@ def _fits(item: dict[str, object], name: str, kind: object) -> bool:
         return True
     try:
         msgspec.convert(value, kind)
-    except _UNFIT:
+    except UNFIT:
         return False
     return True
 

@@ -152,6 +152,7 @@ def _schema(pyarrow: Any) -> Any:
             *(pyarrow.field(name, kind, nullable=False) for name, kind in required),
             *(pyarrow.field(name, kind) for name, kind in optional),
             pyarrow.field("received_at", instant, nullable=False),
+            pyarrow.field("flags", pyarrow.int16()),
         ]
     )
 

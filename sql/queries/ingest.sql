@@ -11,6 +11,7 @@ INSERT INTO geolocation_data (
     speed,
     course,
     battery,
+    flags,
     received_at
 )
 SELECT
@@ -24,6 +25,7 @@ SELECT
     speed,
     course,
     battery,
+    flags,
     received_at
 FROM
     unnest(
@@ -37,7 +39,8 @@ FROM
         $8::real[],
         $9::real[],
         $10::smallint[],
-        $11::timestamptz[]
+        $11::smallint[],
+        $12::timestamptz[]
     )
         AS ping (
             student_id,
@@ -50,6 +53,7 @@ FROM
             speed,
             course,
             battery,
+            flags,
             received_at
         )
 ON CONFLICT (student_id, "timestamp", device_id) DO NOTHING

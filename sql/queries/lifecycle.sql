@@ -160,7 +160,8 @@ SELECT
     speed,
     course,
     battery,
-    received_at
+    received_at,
+    flags
 FROM geolocation_data
 WHERE
     "timestamp" >= $1

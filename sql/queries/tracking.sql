@@ -1,6 +1,7 @@
 -- name: newest_ping
 -- latest.fetch, on the replica or the primary; idx_geolocation_student_timestamp.
--- The window keeps the plan to the partitions it names; the caller widens it when nothing is found.
+-- The window keeps the plan to the partitions it names; the caller widens it when nothing is found. Flag 1 is a fix
+-- that the app calls not valid.
 SELECT
     student_id,
     device_id,
@@ -18,6 +19,7 @@ WHERE
     student_id = $1
     AND "timestamp" >= $2
     AND "timestamp" < $3
+    AND coalesce(flags & 1, 0) = 0
 ORDER BY "timestamp" DESC
 LIMIT 1;
 
@@ -43,6 +45,7 @@ CROSS JOIN LATERAL (
         newest.student_id = wanted.student_id
         AND newest."timestamp" >= $2
         AND newest."timestamp" < $3
+        AND coalesce(newest.flags & 1, 0) = 0
     ORDER BY newest."timestamp" DESC
     LIMIT 1
 ) AS ping;

@@ -11,6 +11,20 @@ import orjson
 
 from geoingest.ingest.protocols import message
 
+# What its slider knows, in seconds.
+_STEPS = {
+    "1s": 1,
+    "5s": 5,
+    "10s": 10,
+    "15s": 15,
+    "30s": 30,
+    "1m": 60,
+    "2m": 120,
+    "5m": 300,
+    "10m": 600,
+    "30m": 1800,
+}
+
 
 def decode(request: message.Request) -> message.Message:
     """The message of one request; ValueError when it is none."""
@@ -23,6 +37,12 @@ def decode(request: message.Request) -> message.Message:
     pings = [item for item in items if item is not None]
     token = message.form(request.query).get("token")
     return message.Message(token, pings, ignored=len(items) - len(pings))
+
+
+def pace(seconds: int) -> bytes:
+    """The answer that sets how often it sends: the next of its own steps, at most half an hour."""
+    step = next((name for name, least in _STEPS.items() if least >= seconds), "30m")
+    return orjson.dumps({"result": "ok", "set": {"send_interval": step}})
 
 
 def _item(feature: object) -> message.Item | None:
@@ -39,13 +59,16 @@ def _item(feature: object) -> message.Item | None:
     point = geometry.get("coordinates")
     if not isinstance(point, list) or len(point) < 2:
         return feature
+    accuracy = message.number(properties.get("horizontal_accuracy"))
     return message.ping(
         properties.get("timestamp"),
         point[1],
         point[0],
-        accuracy=message.not_negative(properties.get("horizontal_accuracy")),
+        accuracy=message.not_negative(accuracy),
         altitude=message.known(properties.get("altitude")),
         speed=message.not_negative(properties.get("speed")),
         course=message.not_negative(properties.get("course")),
         battery=message.not_negative(properties.get("battery_level"), unit=100),
+        # https://developer.apple.com/documentation/corelocation/cllocation/horizontalaccuracy
+        valid=accuracy is None or accuracy >= 0,
     )

@@ -20,19 +20,35 @@ def decode(request: message.Request) -> message.Message:
         raise message.NoMessageError("no object")
     kind = fields.get("_type")
     if kind == "encrypted":
-        # It may be a position: kept with the rejects, so that nothing is lost without a word.
-        return message.Message(None, [fields])
+        # It may be a position: kept with the rejects where it cannot be opened.
+        return message.Message(None, [fields], sealed=str(fields.get("data", "")))
     if kind != "location":
         return message.Message(None, [], ignored=1)
-    made_at = fields.get("tst", fields.get("created_at", request.received_at))
-    item = message.ping(
-        made_at,
+    return message.Message(None, [location(fields, request, speed_unit=message.KILOMETRE_PER_HOUR)])
+
+
+def pace(seconds: int) -> bytes:
+    """The answer that sets how often it sends; Android obeys where remote configuration is allowed."""
+    configuration = {
+        "_type": "configuration",
+        "locatorInterval": seconds,
+        "moveModeLocatorInterval": seconds,
+    }
+    command = {"_type": "cmd", "action": "setConfiguration", "configuration": configuration}
+    return orjson.dumps([command])
+
+
+def location(
+    fields: message.Fields, request: message.Request, *, speed_unit: float
+) -> message.Item:
+    """The ping of a `location`; `speed_unit` in metres per second."""
+    return message.ping(
+        fields.get("tst", fields.get("created_at", request.received_at)),
         fields.get("lat"),
         fields.get("lon"),
         accuracy=message.known(fields.get("acc"), above=0),
         altitude=message.known(fields.get("alt")),
-        speed=message.not_negative(fields.get("vel"), unit=message.KILOMETRE_PER_HOUR),
+        speed=message.not_negative(fields.get("vel"), unit=speed_unit),
         course=message.not_negative(fields.get("cog")),
         battery=message.not_negative(fields.get("batt")),
     )
-    return message.Message(None, [item])

@@ -13,6 +13,7 @@ from geoingest import http
 from geoingest.ingest.protocols import message
 
 _TOKENS = ("id", "deviceid", "device_id")
+_TRUE = ("true", "1")
 # A whole number of seconds below, of milliseconds from here on.
 _MILLISECONDS_FROM = 2_147_483_647
 
@@ -51,6 +52,7 @@ def _of_form(fields: message.Fields, request: message.Request) -> message.Item |
         speed=message.not_negative(fields.get("speed"), unit=message.KNOT),
         course=message.not_negative(fields.get("bearing", fields.get("heading"))),
         battery=message.not_negative(fields.get("batt")),
+        valid=str(fields.get("valid", "true")).lower() in _TRUE,
     )
 
 
