@@ -19,7 +19,7 @@ from typing_extensions import override
 import geoingest
 from geoingest import config, db, errors, logs, metrics, serve, simulation, supervisor, up, worker
 from geoingest.access import roster
-from geoingest.commands import databases, jobs, options, people
+from geoingest.commands import databases, devices, jobs, options, people
 from geoingest.lifecycle import migrations
 from geoingest.local import child
 
@@ -205,7 +205,7 @@ def simulate_command(
 for one in (
     jobs.jobs_group,
     people.provision_command,
-    people.device_group,
+    devices.device_group,
     people.viewer_group,
     people.school_group,
     people.student_group,

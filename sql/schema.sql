@@ -58,10 +58,18 @@ CREATE TABLE devices (
     created_at timestamptz NOT NULL DEFAULT now(),
     revoked_at timestamptz,
     changed_in xid8 NOT NULL DEFAULT pg_current_xact_id(),
+    previous_digest bytea,
+    previous_until timestamptz,
+    owntracks_key bytea,
     CONSTRAINT devices_pkey PRIMARY KEY (device_id),
     CONSTRAINT device_belongs_to_student FOREIGN KEY (student_id) REFERENCES students (student_id),
     CONSTRAINT device_token_is_unique UNIQUE (token_digest),
-    CONSTRAINT device_token_is_sha256 CHECK (octet_length(token_digest) = 32)
+    CONSTRAINT device_token_is_sha256 CHECK (octet_length(token_digest) = 32),
+    CONSTRAINT previous_token_is_unique UNIQUE (previous_digest),
+    CONSTRAINT previous_token_is_sha256 CHECK (octet_length(previous_digest) = 32),
+    CONSTRAINT previous_token_is_another CHECK (previous_digest <> token_digest),
+    CONSTRAINT previous_token_ends CHECK ((previous_digest IS NULL) = (previous_until IS NULL)),
+    CONSTRAINT owntracks_key_is_32_bytes CHECK (octet_length(owntracks_key) = 32)
 );
 
 COMMENT ON TABLE devices IS
@@ -72,6 +80,13 @@ COMMENT ON COLUMN devices.token_digest IS
 'SHA-256 of the bearer token; the token itself is stored nowhere.';
 COMMENT ON COLUMN devices.changed_in IS
 'Transaction that wrote this version; read by the credential poll.';
+COMMENT ON COLUMN devices.previous_digest IS
+'SHA-256 of the token before the last rotation, which is accepted, too, until previous_until.';
+COMMENT ON COLUMN devices.previous_until IS
+'When the token before ends, by the clock of the database; past: it has ended.';
+COMMENT ON COLUMN devices.owntracks_key IS
+'Key of what the device encrypts: its passphrase and zeros. Unlike a token it is kept in clear, so '
+'whoever has a dump can read what the device sends; NULL where it does not encrypt.';
 
 CREATE INDEX idx_devices_student ON devices (student_id);
 CREATE INDEX idx_devices_changed ON devices (changed_in);

@@ -78,7 +78,7 @@ async def test_a_row_committed_late_is_not_missed(
         with psycopg.connect(database.url, cursor_factory=psycopg.RawCursor) as late:
             late.execute("INSERT INTO students (student_id) VALUES (77)")
             added = tokens.create("device")
-            late.execute(db.queries()["add_device"].encode(), [77, tokens.digest(added)])
+            late.execute(db.queries()["add_device"].encode(), [77, tokens.digest(added), None])
             late.execute(db.queries()["revoke_device"].encode(), [revoked_id])
             # Others come and go meanwhile, with later numbers and earlier commits.
             for student in (2, 3):

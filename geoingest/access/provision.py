@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
@@ -20,8 +21,15 @@ class Enrolled(NamedTuple):
     viewer_token: str
 
 
+class Rotated(NamedTuple):
+    """A device's new token, and when the one before ends; None for at once."""
+
+    token: str
+    previous_until: datetime.datetime | None
+
+
 class UnknownDeviceError(errors.GeoingestError):
-    """A device was to be revoked that is not there."""
+    """A device was to be revoked or rotated that is not there."""
 
 
 def bulk(
@@ -83,20 +91,39 @@ def still_live(connection: db.DirectConnection, enrolled: Sequence[Enrolled]) ->
     return [one for one in enrolled if one.device_id in live]
 
 
-def add_device(connection: db.DirectConnection, student_id: int | None) -> tuple[int, str]:
+def add_device(
+    connection: db.DirectConnection, student_id: int | None, *, owntracks_key: bytes | None = None
+) -> tuple[int, str]:
     """A device of a student (added if new), or with None a gateway; its id and token."""
     token = tokens.create("device")
     with connection.transaction():
         if student_id is not None:
             connection.execute(db.queries()["add_student"], [student_id])
         device_id = _returned(
-            connection, db.queries()["add_device"], [student_id, tokens.digest(token)]
+            connection,
+            db.queries()["add_device"],
+            [student_id, tokens.digest(token), owntracks_key],
         )
     return device_id, token
 
 
+def rotate_device(
+    connection: db.DirectConnection, device_id: int, *, overlap: datetime.timedelta
+) -> Rotated:
+    """A new token; the one before works for so long, the one before that no more.
+
+    UnknownDeviceError when there is no such device, or it is revoked.
+    """
+    token = tokens.create("device")
+    values = [device_id, tokens.digest(token), overlap]
+    rotated = connection.execute(db.queries()["rotate_device"], values)
+    if not rotated.rowcount:
+        raise UnknownDeviceError(f"there is no device {device_id}, or it is revoked")
+    return Rotated(token, db.one(rotated)["previous_until"])
+
+
 def revoke_device(connection: db.DirectConnection, device_id: int) -> None:
-    """Its token stops working within 5 s; UnknownDeviceError when there is no such device."""
+    """Its tokens stop working within 5 s; UnknownDeviceError when there is no such device."""
     if connection.execute(db.queries()["revoke_device"], [device_id]).fetchone() is None:
         raise UnknownDeviceError(f"there is no device {device_id}")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import datetime
 import pathlib
+import re
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -16,6 +17,8 @@ from geoingest.local import child
 F = TypeVar("F", bound=Callable[..., Any])
 FILE = click.Path(path_type=pathlib.Path, exists=True, dir_okay=False)
 _DAY_LETTERS = len("2026-11-22")
+_LONGEST = datetime.timedelta(days=365)
+_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 
 
 class Instant(click.ParamType[datetime.datetime]):
@@ -35,6 +38,24 @@ class Instant(click.ParamType[datetime.datetime]):
         if instant is None:
             self.fail(f"{value!r}: as 2026-11-22 or 2026-11-22T10:00:00Z", param, ctx)
         return instant
+
+
+class Duration(click.ParamType[datetime.timedelta]):
+    """A whole number of seconds, minutes, hours or days, up to a year."""
+
+    name = "90s|30m|12h|7d"
+
+    @override
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> datetime.timedelta:  # click's own signature
+        if isinstance(value, datetime.timedelta):
+            return value
+        found = re.fullmatch(r"([0-9]{1,9})([smhd])", value)
+        duration = datetime.timedelta(**{_UNITS[found[2]]: int(found[1])}) if found else None
+        if duration is None or duration > _LONGEST:
+            self.fail(f"{value!r}: as 90s, 30m, 12h or 7d, at most 365d", param, ctx)
+        return duration
 
 
 def example(text: str) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Schools, students, devices and viewers are added by hand here."""
+"""Schools, students and viewers are added by hand here."""
 
 from __future__ import annotations
 
@@ -41,33 +41,6 @@ def provision_command(
             with roster.create(path) as file:
                 roster.write(file, enrolled)
     click.echo(f"{len(enrolled)} students added", err=True)
-
-
-@click.group("device")
-def device_group() -> None:
-    """Add or revoke one device."""
-
-
-@device_group.command("add", **options.example("geoingest device add --student 17"))
-@click.option("--student", type=click.IntRange(1, 2**63 - 1), help="Whose positions it reports.")
-@click.option("--gateway", is_flag=True, help="A bus unit: names the student in each ping.")
-@click.pass_obj
-def device_add(settings: config.Config, student: int | None, gateway: bool) -> None:
-    """Add a device; prints its id and token, tab-separated."""
-    if (student is None) == (not gateway):
-        raise click.UsageError("give --student ID or --gateway")
-    with db.direct(databases.direct_url(settings)) as connection:
-        device_id, token = provision.add_device(connection, student)
-    click.echo(f"{device_id}\t{token}")
-
-
-@device_group.command("revoke", **options.example("geoingest device revoke 17"))
-@click.argument("device", type=click.IntRange(1, 2**31 - 1))
-@click.pass_obj
-def device_revoke(settings: config.Config, device: int) -> None:
-    """Revoke a device; its token stops working within 5 seconds."""
-    with db.direct(databases.direct_url(settings)) as connection:
-        provision.revoke_device(connection, device)
 
 
 @click.group("viewer")

@@ -3,14 +3,18 @@
 SELECT
     left(pg_walfile_name(pg_current_wal_insert_lsn()), 8) AS timeline,
     pg_snapshot_xmin(pg_current_snapshot())::text AS oldest_running,
-    pg_snapshot_xmax(pg_current_snapshot())::text AS next_unassigned;
+    pg_snapshot_xmax(pg_current_snapshot())::text AS next_unassigned,
+    now() AS read_at;
 
 -- name: devices_all
 -- credentials.Credentials.refresh, on the primary, once at start; whole table.
 SELECT
     device_id,
     student_id,
-    token_digest
+    token_digest,
+    previous_digest,
+    previous_until,
+    owntracks_key
 FROM devices
 WHERE revoked_at IS NULL;
 
@@ -22,6 +26,9 @@ SELECT
     device_id,
     student_id,
     token_digest,
+    previous_digest,
+    previous_until,
+    owntracks_key,
     revoked_at IS NOT NULL AS revoked
 FROM devices
 WHERE

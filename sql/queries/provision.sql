@@ -19,13 +19,15 @@ WHERE
 ORDER BY next.student_id;
 
 -- name: add_device
--- provision.add_device, on the primary. $1 NULL: a gateway.
+-- provision.add_device, on the primary. $1 NULL: a gateway; $3 NULL: it does not encrypt.
 INSERT INTO devices (
     student_id,
-    token_digest
+    token_digest,
+    owntracks_key
 ) VALUES (
     $1,
-    $2
+    $2,
+    $3
 )
 RETURNING device_id;
 
@@ -34,10 +36,26 @@ RETURNING device_id;
 INSERT INTO students (student_id) VALUES ($1)
 ON CONFLICT DO NOTHING;
 
--- name: revoke_device
--- provision.revoke_device, on the primary; devices_pkey.
+-- name: rotate_device
+-- provision.rotate_device, on the primary; devices_pkey. No row: no such device, or a revoked one.
 UPDATE devices
-SET revoked_at = coalesce(revoked_at, now())
+SET
+    token_digest = $2,
+    previous_digest = CASE WHEN $3::interval > interval '0' THEN token_digest END,
+    previous_until = CASE WHEN $3::interval > interval '0' THEN now() + $3::interval END
+WHERE
+    device_id = $1
+    AND revoked_at IS NULL
+RETURNING previous_until;
+
+-- name: revoke_device
+-- provision.revoke_device, on the primary; devices_pkey. What it encrypted with is of no more use to us.
+UPDATE devices
+SET
+    revoked_at = coalesce(revoked_at, now()),
+    previous_digest = NULL,
+    previous_until = NULL,
+    owntracks_key = NULL
 WHERE device_id = $1
 RETURNING device_id;
 
@@ -76,11 +94,11 @@ WHERE
 ORDER BY wanted.student_id;
 
 -- name: live_devices
--- provision.still_live, on the primary; device_token_is_unique.
+-- provision.still_live, on the primary; device_token_is_unique, previous_token_is_unique.
 SELECT device_id
 FROM devices
 WHERE
-    token_digest = any($1)
+    (token_digest = any($1) OR (previous_digest = any($1) AND previous_until > now()))
     AND revoked_at IS NULL;
 
 -- name: time_zone_named
