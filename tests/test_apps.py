@@ -10,6 +10,7 @@ import time
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+import nacl.secret
 import pytest
 
 from geoingest import http, metrics, ping
@@ -18,6 +19,7 @@ from geoingest.ingest import apps
 from tests import conftest
 
 _FIX = (52.5, 13.25)
+_KEY = b"a passphrase".ljust(32, b"\0")
 _NAMES = [app.name for app in apps.APPS]
 _SUCCESS = {app.name: app.success for app in apps.APPS}
 
@@ -242,6 +244,65 @@ async def test_a_clock_that_fell_back_is_put_right_and_counted(
         'SELECT extract(EPOCH FROM "timestamp")::bigint, flags FROM geolocation_data'
     ) == [(now, ping.Flag.GPS_ROLLOVER)]
     assert counted._value.get() == before + 2
+
+
+async def _encrypts(
+    running: conftest.Running, database: conftest.Database, phone: provision.Enrolled
+) -> None:
+    key = "UPDATE devices SET owntracks_key = $1 WHERE device_id = $2"
+    database.query(key, _KEY, phone.device_id)
+    await running.service.credentials.refresh()
+
+
+def _sealed(message: bytes, key: bytes = _KEY) -> bytes:
+    box = bytes(nacl.secret.SecretBox(key).encrypt(message))
+    return json.dumps({"_type": "encrypted", "data": base64.b64encode(box).decode()}).encode()
+
+
+async def test_what_owntracks_has_encrypted_is_stored(
+    running: conftest.Running, database: conftest.Database, phone: provision.Enrolled
+) -> None:
+    """By the key of the device; what it seals that is no position is ignored as ever."""
+    await _encrypts(running, database, phone)
+    sent = _sent("owntracks", phone.device_token, time.time() - 60)
+
+    for message in (sent.body, b'{"_type":"lwt"}'):
+        assert await _send(running, sent._replace(body=_sealed(message))) == (200, http.JSON, b"[]")
+
+    assert _rows(database) == [(phone.student_id, phone.device_id, *_FIX)]
+    assert database.query("SELECT count(*) FROM rejected_pings") == [(0,)]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        _sealed(b"{}", bytes(32)),
+        _sealed(b"no json"),
+        b'{"_type":"encrypted","data":"%%"}',
+        b'{"_type":"encrypted"}',
+        b'{"_type":"encrypted","data":"AAAA"}',
+        _sealed(_sealed(b"{}")),
+    ],
+    ids=["another key", "no message", "no base64", "no data", "too short", "twice"],
+)
+@pytest.mark.parametrize("has_key", [True, False])
+async def test_what_cannot_be_opened_is_a_success_and_is_kept_as_it_came(
+    running: conftest.Running,
+    database: conftest.Database,
+    phone: provision.Enrolled,
+    body: bytes,
+    has_key: bool,
+) -> None:
+    """With the rejects: the phone goes on, and who finds the key later has lost little."""
+    if has_key:
+        await _encrypts(running, database, phone)
+    sent = _sent("owntracks", phone.device_token, 0)._replace(body=body)
+
+    assert (await _send(running, sent))[0] == 200
+
+    ((reason, raw),) = database.query("SELECT reason, raw FROM rejected_pings")
+    assert reason == "malformed"
+    assert b"encrypted" in bytes(raw)  # type: ignore[call-overload]  # as selected
 
 
 @pytest.mark.parametrize(

@@ -26,9 +26,8 @@ def _only(item: object) -> ping.Ping:
     return rows.decode(row)
 
 
-def _reason(item: object, **bounds: int) -> str:
-    terms = test_ping.terms()._replace(**bounds)
-    (rejected,) = fixes.decode([item], terms).rejected
+def _reason(item: object, *, oldest_us: int = test_ping.OLDEST_US) -> str:
+    (rejected,) = fixes.decode([item], test_ping.terms()._replace(oldest_us=oldest_us)).rejected
     return rejected.reason
 
 
@@ -38,7 +37,9 @@ def _reason(item: object, **bounds: int) -> str:
 )
 @pytest.mark.parametrize("form", [float, lambda seconds: seconds * 1000, "text"])
 def test_a_known_fault_of_the_clock_is_put_right(
-    behind: int, flag: ping.Flag, form: Any  # what makes a timestamp
+    behind: int,
+    flag: ping.Flag,
+    form: Any,  # what makes a timestamp
 ) -> None:
     """In each form of a timestamp, and the row says so."""
     wrong = _NOW - behind

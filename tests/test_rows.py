@@ -118,7 +118,7 @@ async def _insert(connection: db.Connection, batch: list[ping.Ping]) -> None:
 
 
 def _read(record: db.Record) -> ping.Ping:
-    student_id, timestamp, device_id, *values, received_at = map(record.get, rows.COLUMNS)
+    student_id, timestamp, device_id, *values, received_at = (record[name] for name in rows.COLUMNS)
     at, got = ping.instant_us(timestamp), ping.instant_us(received_at)
     return ping.Ping._make((student_id, at, device_id, *values, got))
 
