@@ -18,8 +18,10 @@ PREFIX = "GEOINGEST_"
 URLS_FILE = "urls.env"
 
 
-def _setting(env: str, default: object, words: str) -> typing.Any:  # a dataclass field
-    return dataclasses.field(default=default, metadata={"env": env, "words": words})
+def _setting(
+    env: str, default: object, words: str, *, most: float = 1e18
+) -> typing.Any:  # a dataclass field
+    return dataclasses.field(default=default, metadata={"env": env, "words": words, "most": most})
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -99,7 +101,13 @@ class Config:
     max_lag_seconds: float = _setting(
         "GEOINGEST_MAX_LAG_SECONDS", 5.0, "a replica further behind is not asked"
     )
-    detail_days: int = _setting("GEOINGEST_DETAIL_DAYS", 90, "age up to which pings are taken")
+    # As many months of partitions; and no receiver's clock is right before 1999.
+    detail_days: int = _setting(
+        "GEOINGEST_DETAIL_DAYS",
+        90,
+        "age up to which pings are taken; up to 10000 for tracks of many years",
+        most=10_000,
+    )
     max_future_seconds: float = _setting(
         "GEOINGEST_MAX_FUTURE_SECONDS", 300.0, "how far ahead a device's clock may be"
     )
@@ -209,7 +217,7 @@ def _check_ranges(config: Config) -> None:
         value = getattr(config, field.name)
         # Port 0 asks the system for a free one; another number that may be 0 is so by default.
         least = 0 if field.name.endswith("port") or field.default == 0 else 1e-9
-        most = 65_535 if field.name.endswith("port") else 1e18
+        most = 65_535 if field.name.endswith("port") else field.metadata["most"]
         # Not so either for nan.
         if isinstance(value, int | float) and not least <= value <= most:
             raise errors.SettingsError(f"{field.metadata['env']}={value} is out of range")

@@ -116,7 +116,7 @@ _TRACCAR_9 = {
             traccar.decode,
             _request(body=_TRACCAR_9),
             {
-                "timestamp": "2025-06-15T13:45:12.862000+00:00",
+                "timestamp": "2025-06-15T13:45:12.862Z",
                 "latitude": 37.4219983,
                 "longitude": -122.084,
                 "accuracy": 5.0,
@@ -199,7 +199,7 @@ _TRACCAR_9 = {
                 "&hdop=&vdop=&"
             ),
             {
-                "timestamp": "2016-03-05T19:24:29.949000+00:00",
+                "timestamp": "2016-03-05T19:24:29.949Z",
                 "latitude": 12.193,
                 "longitude": 19.456,
                 "speed": 10.0,
@@ -271,7 +271,7 @@ _TRACCAR_9 = {
                 }
             ),
             {
-                "timestamp": "2015-10-01T15:00:00+00:00",
+                "timestamp": "2015-10-01T15:00:00Z",
                 "latitude": 37.3318,
                 "longitude": -122.030581,
                 "valid": False,

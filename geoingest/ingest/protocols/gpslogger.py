@@ -14,7 +14,8 @@ _TIMES = ("time", "timeoffset", "timestamp")
 def decode(request: message.Request) -> message.Message:
     """The message of one request; ValueError when it is none."""
     fields = message.form(request.query)
-    fields |= message.form(request.body.decode(errors="replace").strip("&"))
+    if request.body:
+        fields |= message.form(request.body.decode(errors="replace"))
     latitude = _first(fields, "lat", "latitude")
     longitude = _first(fields, "lon", "lng", "longitude")
     token = fields.get("token")
@@ -37,7 +38,10 @@ def decode(request: message.Request) -> message.Message:
 
 
 def _first(fields: message.Fields, *names: str) -> object:
-    return next((fields[name] for name in names if name in fields), None)
+    for name in names:
+        if name in fields:
+            return fields[name]
+    return None
 
 
 def _unless_zero(value: object) -> float | None:

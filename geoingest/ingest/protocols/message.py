@@ -17,6 +17,7 @@ KNOT = 1852 / 3600
 KILOMETRE_PER_HOUR = 1 / 3.6
 _MOST_FIELDS = 200
 _NUMBERS = frozenset({float, int, str})
+_SHORTEST_INSTANT = len("2026-11-22T10:00:00Z")
 
 
 class NoMessageError(ValueError):
@@ -51,8 +52,10 @@ def form(text: str) -> dict[str, str]:
     fields: dict[str, str] = {}
     for pair in text.split("&"):
         name, _, value = pair.partition("=")
-        if value:
-            fields.setdefault(_plain(name), _plain(value))
+        if value and name not in fields:
+            fields[name] = value
+    if "%" in text or "+" in text:
+        return {_plain(name): _plain(value) for name, value in fields.items()}
     return fields
 
 
@@ -96,6 +99,9 @@ def instant(value: object) -> object:
     found = number(value)
     if found is not None or not isinstance(value, str):
         return value if found is None else found
+    if value[-1:] == "Z" and len(value) >= _SHORTEST_INSTANT:
+        # As most send it, and as it is taken: no need to look twice.
+        return value
     try:
         moment = datetime.datetime.fromisoformat(value.strip())
     except ValueError:
