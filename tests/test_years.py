@@ -55,7 +55,9 @@ async def test_ten_years_are_taken_read_and_rolled_up(
     assert months == partitions.wanted(now, detail_days=_DAYS)
     assert (told["stored"], told["rejected"]) == (3, [{"index": 0, "reason": "too_old"}])
     assert datetime.datetime.fromisoformat(newest["timestamp"]) == times[-1]
-    assert [datetime.datetime.fromisoformat(one["timestamp"]) for one in track["points"]] == times[1:]
+    assert [datetime.datetime.fromisoformat(one["timestamp"]) for one in track["points"]] == times[
+        1:
+    ]
     assert database.query("SELECT sum(pings) FROM geolocation_daily") == [(3,)]
 
 
