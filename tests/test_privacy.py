@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import datetime
 import re
 from collections.abc import Mapping
@@ -12,9 +13,9 @@ import psycopg
 import pytest
 
 from geoingest import config
-from geoingest.access import provision, tokens
+from geoingest.access import passphrases, provision, tokens
 from geoingest.local import cluster
-from tests import conftest, processes
+from tests import commands, conftest, processes
 
 STUDENT, DEVICE = 7301902846, 1987654321
 # Digits that no clock, size or process id has.
@@ -163,6 +164,57 @@ async def test_nothing_of_a_child_is_told_to_others(
         assert _found(text, child) == []
     # And the search finds what is there.
     assert set(_found(str(_canaries(child)), child)) == set(_canaries(child))
+
+
+async def test_no_log_holds_a_token_or_a_passphrase(
+    database: conftest.Database, servers: cluster.Cluster
+) -> None:
+    """Of a device that is added, posts, is rotated and revoked; nor does a statement's error."""
+    logs = _Logs(servers)
+    debug = {"GEOINGEST_LOG_LEVEL": "debug"}
+    command = ("device", "add", "--student", "1", "--app", "owntracks", "--encrypted")
+    added = commands.run(*command, database=database, environment=debug)
+    device, old = added.stdout.split()
+    passphrase = added.stderr.split("(Android: Encryption Key)")[1].split()[0]
+    key = passphrases.owntracks_key(passphrase)
+    rotated, revoked = ("device", "rotate", device), ("device", "revoke", device)
+    async with (
+        processes.serving(database, **debug) as service,
+        aiohttp.ClientSession() as session,
+    ):
+        phone = _Phone(session, service.url)
+        told = commands.run(*rotated, database=database, environment=debug)
+        new = told.stdout.split()[1]
+        await _answered(phone, new, 200)
+        await phone.post(old, "valid")
+        told_again = commands.run(*revoked, database=database, environment=debug)
+        await _answered(phone, new, 401)
+        await phone.ask("POST", f"/v1/traccar?id={old}&lat=1&lon=1", "")
+        with pytest.raises(psycopg.errors.CheckViolation) as refused:
+            database.query("UPDATE devices SET owntracks_key = $1", key + b"!")
+        with pytest.raises(psycopg.errors.CheckViolation):
+            database.query("UPDATE devices SET previous_digest = $1", tokens.digest(old))
+        async with session.get(f"{service.admin_url}/metrics") as answer:
+            scraped = await answer.text()
+        service.terminate()
+        assert await service.ended() == 0
+        said = service.output()
+    written = logs.text()
+
+    assert phone.statuses[-1] == 401
+    assert refused.value.diag.constraint_name == "owntracks_key_is_32_bytes"
+    assert "owntracks_key_is_32_bytes" in written
+    secrets = [old[-30:], new[-30:], passphrase, key.hex(), tokens.digest(old).hex()]
+    for text in (said, written, scraped, phone.answers, told.stderr, told_again.output):
+        assert [secret for secret in secrets if secret in text] == []
+
+
+async def _answered(phone: _Phone, token: str, status: int) -> None:
+    """Posts until the poll has brought this answer about."""
+    async with asyncio.timeout(10):
+        while not phone.statuses or phone.statuses[-1] != status:
+            await phone.post(token, "valid")
+            await asyncio.sleep(0.1)
 
 
 async def _good_and_bad(phone: _Phone, child: Mapping[str, str]) -> None:

@@ -3,14 +3,31 @@
 from __future__ import annotations
 
 import datetime
+import sys
+import urllib.parse
 
 import click
 
 from geoingest import config, db
-from geoingest.access import provision
-from geoingest.commands import databases, options
+from geoingest.access import passphrases, provision
+from geoingest.commands import cards, databases, options
 
 _DEVICE = click.IntRange(1, 2**31 - 1)
+
+
+def _address(
+    _context: click.Context, _option: click.Parameter, url: str | None
+) -> str | None:  # click's own signature
+    """Without a slash at the end; refuses what no phone could post to."""
+    if url is None:
+        return None
+    try:
+        parts = urllib.parse.urlsplit(url)
+    except ValueError:
+        parts = urllib.parse.urlsplit("")
+    if parts.scheme not in {"http", "https"} or not parts.netloc or parts.query or parts.fragment:
+        raise click.BadParameter(f"{url!r}: as https://pings.example.org")
+    return url.rstrip("/")
 
 
 @click.group("device")
@@ -18,17 +35,54 @@ def device_group() -> None:
     """Add, rotate or revoke one device."""
 
 
-@device_group.command("add", **options.example("geoingest device add --student 17"))
+@device_group.command("add", **options.example("geoingest device add --student 17 --app traccar"))
 @click.option("--student", type=click.IntRange(1, 2**63 - 1), help="Whose positions it reports.")
 @click.option("--gateway", is_flag=True, help="A bus unit: names the student in each ping.")
+@click.option(
+    "--app", type=click.Choice(list(cards.CARDS)), help="Say what to type into this app, on stderr."
+)
+@click.option(
+    "--url",
+    callback=_address,
+    help="With --app: where phones reach the service, as https://pings.example.org;"
+    " default: that of GEOINGEST_HOST and GEOINGEST_PORT.",
+)
+@click.option("--encrypted", is_flag=True, help="With --app owntracks: a passphrase of its own.")
+@click.option("--qr", is_flag=True, help="With --app: draw the QR code also where no terminal is.")
 @click.pass_obj
-def device_add(settings: config.Config, student: int | None, gateway: bool) -> None:
-    """Add a device; prints its id and token, tab-separated."""
+def device_add(
+    settings: config.Config,
+    *,
+    student: int | None,
+    gateway: bool,
+    app: str | None,
+    url: str | None,
+    encrypted: bool,
+    qr: bool,
+) -> None:
+    """Add a device; prints its id and token, tab-separated.
+
+    With --app a card on stderr says what to type into the app, and where the app takes one, shows a
+    link to tap on the phone and its QR code. Whoever has the card can post as this device.
+    """
     if (student is None) == (not gateway):
         raise click.UsageError("give --student ID or --gateway")
+    if app is None and (url or encrypted or qr):
+        raise click.UsageError("--url, --encrypted and --qr need --app")
+    if app is not None and student is None:
+        raise click.UsageError("--app: no app names the student, as a gateway has to")
+    if encrypted and app != "owntracks":
+        raise click.UsageError("--encrypted: only --app owntracks can")
+    passphrase = passphrases.create() if encrypted else None
+    key = passphrases.owntracks_key(passphrase) if passphrase else None
     with db.direct(databases.direct_url(settings)) as connection:
-        device_id, token = provision.add_device(connection, student)
+        device_id, token = provision.add_device(connection, student, owntracks_key=key)
     click.echo(f"{device_id}\t{token}")
+    if app is not None and student is not None:
+        address = url or f"http://{settings.host}:{settings.port}"
+        given = cards.Given(address, student, device_id, token, passphrase)
+        _show(cards.CARDS[app](given), qr=qr or sys.stderr.isatty())
+        _advise(url)
 
 
 @device_group.command("rotate", **options.example("geoingest device rotate 17 --overlap 7d"))
@@ -65,3 +119,22 @@ def device_revoke(settings: config.Config, device: int) -> None:
     """Revoke a device; its tokens stop working within 5 seconds."""
     with db.direct(databases.direct_url(settings)) as connection:
         provision.revoke_device(connection, device)
+
+
+def _show(card: cards.Card, *, qr: bool) -> None:
+    for line in cards.lines(card):
+        click.echo(line, err=True)
+    if card.link is not None and qr:
+        for line in cards.drawing(card.link):
+            # As paper is, whatever the terminal's colours are; click leaves them out elsewhere.
+            click.echo(click.style(line, fg="bright_white", bg="black"), err=True)
+
+
+def _advise(url: str | None) -> None:
+    if url is None:
+        words = "Phones need an address that they can reach, with TLS; give it by --url."
+    elif url.startswith("http:"):
+        words = "Without TLS others on the way can read the token and every position."
+    else:
+        return
+    click.echo(words, err=True)
