@@ -1,4 +1,4 @@
-"""Device tokens in memory: a new one works within 2 s, a revoked one stops within 5 s.
+"""Device tokens, and keys, in memory: a new one works within 2 s, a revoked one stops within 5 s.
 
 A poll each second reads the rows changed since the last one. "Since" is a transaction snapshot,
 not a clock: each row carries the transaction that wrote it, and everything below the oldest one

@@ -90,6 +90,7 @@ def device_add(
 @click.option(
     "--overlap",
     type=options.Duration(),
+    metavar="90s|30m|12h|7d",
     default="7d",
     show_default=True,
     help="How long the token before is accepted, too; 0s: no longer.",

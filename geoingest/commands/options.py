@@ -43,7 +43,7 @@ class Instant(click.ParamType[datetime.datetime]):
 class Duration(click.ParamType[datetime.timedelta]):
     """A whole number of seconds, minutes, hours or days, up to a year."""
 
-    name = "90s|30m|12h|7d"
+    name = "DURATION"
 
     @override
     def convert(
