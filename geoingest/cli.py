@@ -21,7 +21,7 @@ from geoingest import config, db, errors, logs, metrics, serve, simulation, supe
 from geoingest.access import roster
 from geoingest.commands import databases, devices, jobs, options, people
 from geoingest.lifecycle import migrations
-from geoingest.local import child
+from geoingest.local import child, clients
 
 
 class _WorkerCount(click.IntRange):
@@ -150,8 +150,16 @@ def migrate_command(settings: config.Config) -> None:
     click.echo(f"{len(made)} changes" if made else "up to date", err=True)
 
 
-@main.command("simulate", **options.example("geoingest simulate --devices 100 --interval 5"))
+@main.command(
+    "simulate", **options.example("geoingest simulate --devices 100 --protocol owntracks")
+)
 @click.option("--devices", default=50, type=click.IntRange(1), help="How many phones.")
+@click.option(
+    "--protocol",
+    default="native",
+    type=click.Choice(list(clients.PROTOCOLS)),
+    help="The app on the phones; they share its versions and keep to each one's rules.",
+)
 @click.option(
     "--interval",
     default=5.0,
@@ -177,7 +185,10 @@ def migrate_command(settings: config.Config) -> None:
 def simulate_command(
     settings: config.Config, /, devices: int, on_leash: bool, **plan: Any
 ) -> None:  # click's options
-    """Post pings as phones do: keep-alive, patience on 503; walks, or real trips with --trace."""
+    """Post pings as phones and their apps do, with the patience of each on 503.
+
+    They go for walks, or on real trips with --trace.
+    """
     if plan["fast"] and plan["trace"] is None:
         raise click.UsageError("--fast needs --trace")
     if on_leash:
@@ -188,9 +199,10 @@ def simulate_command(
     else:
         enrolled = roster.read(plan["tokens"])[:devices]
     until = plan["until"].replace(tzinfo=datetime.UTC) if plan["until"] else _now()
-    tally = simulation.run(
+    sums = simulation.run(
         simulation.Plan(
             plan["url"] or f"http://{settings.host}:{settings.port}",
+            plan["protocol"],
             plan["interval"],
             simulation.load_trips(plan["trace"]),
             plan["fast"],
@@ -199,7 +211,7 @@ def simulate_command(
         ),
         [one.device_token for one in enrolled],
     )
-    click.echo(orjson.dumps(tally.summary()))
+    click.echo(orjson.dumps(sums.summary()))
 
 
 for one in (

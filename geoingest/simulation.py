@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from geoingest import config, db
 from geoingest.access import provision, roster
-from geoingest.local import phones, traces
+from geoingest.local import clients, phones, tally, traces
 
 log = logging.getLogger(__name__)
 
@@ -25,6 +25,7 @@ class Plan(NamedTuple):
     """What to simulate; `fast` posts the whole trace once instead of living through it."""
 
     url: str
+    protocol: str
     interval_seconds: float
     trips: Sequence[traces.Trip]
     fast: bool
@@ -49,26 +50,35 @@ def enrol(settings: config.Config, count: int) -> list[provision.Enrolled]:
     return enrolled
 
 
-def run(plan: Plan, tokens: Sequence[str]) -> phones.Tally:
+def run(plan: Plan, tokens: Sequence[str]) -> tally.Tally:
     """Runs to its end, to `seconds`, or to Ctrl-C; what became of the pings."""
-    tally = phones.Tally()
-    asyncio.run(_run(plan, tokens, tally))
-    return tally
+    variants = clients.PROTOCOLS[plan.protocol]
+    sums = tally.Tally(variants[0].counts)
+    asyncio.run(_run(plan, tokens, variants, sums))
+    return sums
 
 
-async def _run(plan: Plan, tokens: Sequence[str], tally: phones.Tally) -> None:
+async def _run(
+    plan: Plan,
+    tokens: Sequence[str],
+    variants: Sequence[clients.Client],
+    sums: tally.Tally,
+) -> None:
     work: Coroutine[Any, Any, None]
     if plan.fast:
-        work = phones.flood(plan.url, tokens, tally, trips=plan.trips, until=plan.until)
+        work = phones.flood(
+            plan.url, tokens, sums, variants=variants, trips=plan.trips, until=plan.until
+        )
     else:
         work = phones.live(
             plan.url,
             tokens,
-            tally,
+            sums,
+            variants=variants,
             interval_seconds=plan.interval_seconds,
             trips=plan.trips,
         )
-    progress = asyncio.create_task(_progress(tally))
+    progress = asyncio.create_task(_progress(sums))
     try:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(plan.seconds):
@@ -76,18 +86,18 @@ async def _run(plan: Plan, tokens: Sequence[str], tally: phones.Tally) -> None:
     finally:
         progress.cancel()
         if sys.stderr.isatty():
-            sys.stderr.write(f"\r\033[K{tally.line()}\n")
+            sys.stderr.write(f"\r\033[K{sums.line()}\n")
 
 
-async def _progress(tally: phones.Tally) -> None:
+async def _progress(sums: tally.Tally) -> None:
     while True:
         if sys.stderr.isatty():
-            sys.stderr.write(f"\r\033[K{tally.line()}")
+            sys.stderr.write(f"\r\033[K{sums.line()}")
             sys.stderr.flush()
             await asyncio.sleep(_TERMINAL_SECONDS)
         else:
             await asyncio.sleep(_LOG_SECONDS)
-            log.info("simulated phones: %s", tally.line())
+            log.info("simulated phones: %s", sums.line())
 
 
 def load_trips(path: pathlib.Path | None) -> list[traces.Trip]:
