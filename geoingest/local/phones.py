@@ -86,8 +86,8 @@ class Phone:
             pass
         finally:
             fate = self.outbox.answered(answer, time.monotonic())
-        self._sums.answered(answer)
-        self._sums.dropped += len(self.outbox.dropped) - before
+            self._sums.answered(answer)
+            self._sums.dropped += len(self.outbox.dropped) - before
         if answer is not None and fate == "taken":
             seconds = time.perf_counter() - started
             self._sums.taken(len(parcel.fixes), answer.body, seconds)
