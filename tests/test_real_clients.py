@@ -1,0 +1,124 @@
+"""The apps that people have live through 503s, cuts and a kill -9: nothing is lost, nothing doubled."""
+
+from __future__ import annotations
+
+import asyncio
+import collections
+import contextlib
+from collections.abc import Sequence
+from collections.abc import Set as AbstractSet
+from typing import NamedTuple
+
+from typing_extensions import override
+
+from geoingest.access import provision
+from geoingest.local import clients
+from tests import conftest, gate, handsets, processes
+from tests.oracle import stored, told
+
+# Of each phone, before the kill and after it.
+_REQUESTS = 40
+_LIFE_SECONDS = 20.0
+# Answers that some apps drop a fix on, whatever a service does: None is no answer at all.
+_DROPS_BY_DESIGN: dict[str, set[int | None]] = {
+    clients.TRACCAR_IOS.name: {503},
+    clients.GPSLOGGER.name: {503, None},
+}
+
+
+class _Findings(NamedTuple):
+    """Ways to break the promise, by the name of the app; all empty is what the test wants."""
+
+    lost: dict[str, AbstractSet[told.Key]]
+    doubled: dict[str, AbstractSet[told.Key]]
+    unsent: dict[str, AbstractSet[told.Key]]
+    # The answers that made an app drop a fix which by its rules need not be dropped.
+    provoked: dict[str, AbstractSet[int | None]]
+
+    @override
+    def __str__(self) -> str:
+        return str([{name: len(one) for name, one in found.items()} for found in self])
+
+
+def _find(phones: Sequence[handsets.Handset], rows: collections.Counter[told.Key]) -> _Findings:
+    """What the phones recorded, held against the table."""
+    findings = _Findings({}, {}, {}, {})
+    for phone in phones:
+        mine = {key for key in rows if key[0] == phone.student.student_id}
+        dropped = {phone.key(one.fix) for one in phone.outbox.dropped}
+        answers = {one.answer and one.answer.status for one in phone.outbox.dropped}
+        for found, where in (
+            (set(phone.keys) - mine - dropped, findings.lost),
+            ({key for key in mine if rows[key] > 1}, findings.doubled),
+            (mine - set(phone.keys), findings.unsent),
+        ):
+            if found:
+                where[phone.client.name] = found
+        if provoked := answers - _DROPS_BY_DESIGN.get(phone.client.name, set()):
+            findings.provoked[phone.client.name] = provoked
+    return findings
+
+
+async def _busy(phones: Sequence[handsets.Handset]) -> None:
+    """Returns once each of them has had so many more answers."""
+    enough = {phone: phone.network.counts.total() + _REQUESTS for phone in phones}
+    await conftest.until(
+        lambda: all(phone.network.counts.total() >= count for phone, count in enough.items()),
+        seconds=_LIFE_SECONDS,
+    )
+
+
+async def _lived(
+    database: conftest.Database,
+    school: Sequence[provision.Enrolled],
+    phones: list[handsets.Handset],
+    *,
+    module: str = "geoingest",
+) -> list[bool]:
+    """A bad network, a kill -9 and a restart, then a good network: who got rid of everything."""
+    async with contextlib.AsyncExitStack() as stack:
+        first = await stack.enter_async_context(processes.serving(database, module=module))
+        phones += await stack.enter_async_context(handsets.of(first.url, school))
+        for phone in phones:
+            phone.network.is_bad = True
+        async with contextlib.AsyncExitStack() as lives:
+            for phone in phones:
+                await lives.enter_async_context(phone.living())
+            await _busy(phones)
+            first.kill()
+            second = await stack.enter_async_context(processes.serving(database, module=module))
+            for phone in phones:
+                phone.network.target = second.url
+            await _busy(phones)
+        for phone in phones:
+            phone.network.is_bad = False
+        return await asyncio.gather(*(phone.settle() for phone in phones))
+
+
+async def test_whatever_an_app_queued_is_stored_once(
+    database: conftest.Database, school: list[provision.Enrolled]
+) -> None:
+    """Every app's queue ends empty; what one dropped it drops by design, and never on a 4xx of ours."""
+    phones: list[handsets.Handset] = []
+
+    settled = await _lived(database, school, phones)
+
+    findings = _find(phones, stored.rows(database))
+    assert not any(findings), str(findings)
+    assert all(settled)
+    for phone in phones:
+        assert all(phone.network.counts[fault] for fault in gate.FAULTS), phone.client.name
+        assert phone.sums.acked > _REQUESTS // 2
+        if phone.client.name == clients.TRACCAR_IOS.name:
+            assert len(phone.outbox.dropped) == phone.network.counts["refused"]
+
+
+async def test_the_check_finds_a_service_that_answers_before_the_commit(
+    database: conftest.Database, school: list[provision.Enrolled]
+) -> None:
+    """A build that answers first and commits later loses what apps have forgotten."""
+    phones: list[handsets.Handset] = []
+
+    await _lived(database, school, phones, module="tests.broken.early_answers")
+
+    assert _find(phones, stored.rows(database)).lost
