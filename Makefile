@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: help run install test lint format bench lock clean
+.PHONY: help run install test fuzz lint format bench lock clean
 
 help: ## this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
@@ -16,6 +16,9 @@ install: $(VENV)/installed ## the program in .venv
 
 test: $(VENV)/developing ## all tests, on the embedded PostgreSQL
 	@$(BIN)/python -m pytest
+
+fuzz: $(VENV)/developing ## ten minutes of what no app sends, to the protocols of the apps
+	@$(BIN)/python -m tests.fuzz_protocols --seconds 600
 
 lint: $(VENV)/developing ## format, lint, types, imports, SQL, Dockerfile
 	@$(BIN)/ruff format --check .
