@@ -13,6 +13,7 @@ import re
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from typing import TextIO
 
 import click
@@ -20,6 +21,8 @@ import click
 from geoingest.ingest import apps
 from tests import processes, trials
 
+# Long ones take most of the time: short ones are tried by themselves, too.
+_LENGTHS_BYTES = (1024, trials.MOST_BYTES)
 # An input that takes this long is given up.
 _STUCK_SECONDS = 10
 _MOST_MEMORY_MIB = 1024
@@ -36,7 +39,8 @@ def main(names: tuple[str, ...], seconds: float, again: TextIO | None) -> None:
     """Exit code 1 when there is an input with which something is not as it must be."""
     chosen = [trials.APPS[name] for name in names] or list(apps.APPS)
     if again is None:
-        all_good = [_fuzz(app, seconds / len(chosen)) for app in chosen]
+        share = seconds / len(chosen) / len(_LENGTHS_BYTES)
+        all_good = [_fuzz(app, share, most_bytes=most) for app in chosen for most in _LENGTHS_BYTES]
     else:
         data = ast.literal_eval(again.read())
         all_good = [_try(app, data) for app in chosen]
@@ -49,15 +53,16 @@ def _try(app: apps.App, data: bytes) -> bool:
     return seconds < trials.MOST_CPU_SECONDS
 
 
-def _fuzz(app: apps.App, seconds: float) -> bool:
+def _fuzz(app: apps.App, seconds: float, *, most_bytes: int) -> bool:
     """True when nothing was found; else tells what."""
     with tempfile.TemporaryDirectory(prefix="geoingest-fuzz-") as name:
         folder = pathlib.Path(name)
         output = folder / "output"
-        exit_code = _run(app, folder, output, seconds)
+        exit_code = _run(app, output, _options(folder, seconds, most_bytes))
         said = output.read_text(errors="replace")
         runs = _RUNS.search(said)
-        click.echo(f"{app.name}: {runs[1] if runs else 'unknown'} inputs, exit code {exit_code}")
+        tried = f"{runs[1] if runs else 'unknown'} inputs of at most {most_bytes} bytes"
+        click.echo(f"{app.name}: {tried}, exit code {exit_code}")
         if exit_code == 0:
             return True
         click.echo(_NOISE.sub("", said))
@@ -70,11 +75,11 @@ def _fuzz(app: apps.App, seconds: float) -> bool:
     return False
 
 
-def _run(app: apps.App, folder: pathlib.Path, output: pathlib.Path, seconds: float) -> int:
+def _run(app: apps.App, output: pathlib.Path, options: Sequence[str]) -> int:
     ours, theirs = multiprocessing.connection.Pipe()
     command = [
         *(sys.executable, "-m", "tests.fuzz_process", app.name, str(theirs.fileno())),
-        *_options(folder, seconds),
+        *options,
     ]
     with (
         output.open("wb") as file,
@@ -94,17 +99,18 @@ def _run(app: apps.App, folder: pathlib.Path, output: pathlib.Path, seconds: flo
     return process.returncode
 
 
-def _options(folder: pathlib.Path, seconds: float) -> list[str]:
+def _options(folder: pathlib.Path, seconds: float, most_bytes: int) -> list[str]:
     """The fuzzer's, and the folders in which it starts."""
     seeds = folder / "seeds"
     seeds.mkdir()
     for number, seed in enumerate(trials.seeds()):
-        (seeds / str(number)).write_bytes(seed)
+        if len(seed) <= most_bytes:
+            (seeds / str(number)).write_bytes(seed)
     names = folder / "names"
     names.write_text("".join(f'"{name}"\n' for name in trials.names()))
     return [
         f"-max_total_time={max(1, round(seconds))}",
-        f"-max_len={trials.MOST_BYTES}",
+        f"-max_len={most_bytes}",
         f"-timeout={_STUCK_SECONDS}",
         f"-rss_limit_mb={_MOST_MEMORY_MIB}",
         f"-dict={names}",
