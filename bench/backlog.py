@@ -4,13 +4,44 @@ from __future__ import annotations
 
 import itertools
 import random
+import re
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from bench import bodies
 
 _LEAST_PINGS, _MOST_PINGS = 50, 100
 _WAYS_TO_CUT = 16
+_SETTLED = re.compile(rb'"stored":(\d+),"duplicate":(\d+),"rejected":\[\]}$')
+
+
+class Settled(NamedTuple):
+    """What an answer 200 says of the pings of its request."""
+
+    stored: int
+    duplicate: int
+
+
+class Backlog(Protocol):
+    """What phones have kept, by the phone's number and that of its request."""
+
+    @property
+    def phones(self) -> int: ...
+
+    @property
+    def all_pings(self) -> int: ...
+
+    def pings(self, phone: int, part: int, /) -> int:
+        """Pings in a phone's request of this number; 0 behind its last."""
+        ...
+
+    def request(self, phone: int, part: int, /) -> bytes:
+        """That request."""
+        ...
+
+    def settled(self, phone: int, part: int, tail: bytes, /) -> Settled | None:
+        """What the end of its answer says; None when that is not that all is settled."""
+        ...
 
 
 class Part(NamedTuple):
@@ -48,6 +79,12 @@ class Kept:
     def request(self, phone: int, part: int) -> bytes:
         """That request."""
         return self._heads[phone] + self._parts[phone][part].body
+
+    def settled(self, phone: int, part: int, tail: bytes) -> Settled | None:
+        """None when there are fewer or more than were sent, or any was rejected."""
+        found = _SETTLED.search(tail)
+        settled = Settled(int(found[1]), int(found[2])) if found else None
+        return settled if settled and sum(settled) == self.pings(phone, part) else None
 
 
 def _cut(instants_ms: Sequence[int], sizes: Sequence[int], chooser: random.Random) -> list[Part]:

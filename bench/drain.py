@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import collections
-import re
 from typing import NamedTuple
 
 from bench import backlog, comebacks, generator, phones, stats
-
-_SETTLED = re.compile(rb'"stored":(\d+),"duplicate":(\d+),"rejected":\[\]}$')
 
 
 class Plan(NamedTuple):
@@ -17,7 +14,7 @@ class Plan(NamedTuple):
 
     host: str
     port: int
-    kept: backlog.Kept
+    kept: backlog.Backlog
     patience_seconds: float
 
 
@@ -91,21 +88,21 @@ class _Storm:
         due, now = phone.due, self._loop.time()
         phone.due = None
         self._first.setdefault(phone.number, now - self._started_at)
-        settled = _SETTLED.search(tail) if status == 200 else None
-        pings = self._kept.pings(phone.number, self._parts[phone.number])
+        part = self._parts[phone.number]
+        settled = self._kept.settled(phone.number, part, tail) if status == 200 else None
         if status in phones.REFUSALS:
             self._refused[status] += 1
             if status == phones.OVERLOADED:
                 self._comebacks.note(now, phone.retry_after_seconds)
             self._resting.add(phone)
             self._loop.call_later(phone.retry_after_seconds, self._come_again, phone)
-        elif due is None or settled is None or int(settled[1]) + int(settled[2]) != pings:
+        elif due is None or settled is None:
             self._errors += 1
             self._end(phone)
         else:
             self._latencies.append(now - due)
-            self._stored += int(settled[1])
-            self._duplicate += int(settled[2])
+            self._stored += settled.stored
+            self._duplicate += settled.duplicate
             self._parts[phone.number] += 1
             self._send(phone, now)
 
