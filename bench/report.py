@@ -6,15 +6,18 @@ import pathlib
 import re
 from collections.abc import Mapping
 
-from bench import ages, extremes, markdown, picture, results, sections, sights
+from bench import ages, extremes, habits, markdown, picture, results, sections, sights
 
 SECTIONS = (
     sections.INGEST,
     sections.BUSY,
     sections.CAPACITY,
     sights.PEERS,
+    habits.PROTOCOLS,
     extremes.STORM,
     extremes.STORM_OF_WORKERS,
+    habits.REPLAY_STORM,
+    habits.RESEND,
     extremes.OVERLOAD,
     extremes.SOAK,
     sections.READS,

@@ -10,8 +10,11 @@ from bench import (
     ingest,
     overload,
     peers,
+    protocols,
     provision,
     reads,
+    replay_storm,
+    resend,
     retention,
     rollup,
     school_day,
@@ -48,10 +51,17 @@ ALL = (
     ),
     Measurement("capacity", capacity.run, capacity.Plan(), capacity.Plan(rounds=2, seconds=2.0)),
     Measurement("peers", peers.run, peers.Plan(), peers.Plan(rounds=1, seconds=2.0)),
+    Measurement(
+        "protocols", protocols.run, protocols.Plan(), protocols.Plan(rounds=1, seconds=2.0)
+    ),
     Measurement("storm", storm.run, storm.Plan(), storm.Plan(backlog=50)),
     Measurement(
         "storm", storm.run, storm.Plan(workers=2), storm.Plan(backlog=50, workers=2), "2 workers"
     ),
+    Measurement(
+        "replay-storm", replay_storm.run, replay_storm.Plan(), replay_storm.Plan(500, 20, 60.0)
+    ),
+    Measurement("resend", resend.run, resend.Plan(), resend.Plan(500, 100, 20, 400.0, 100.0, 10.0)),
     Measurement("overload", overload.run, overload.Plan(), overload.QUICK),
     Measurement("soak", soak.run, soak.Plan(minutes=10.0), soak.Plan(minutes=1.0)),
     Measurement("reads", reads.run, reads.Plan(), reads.Plan(students=500, days=5, seconds=10.0)),
