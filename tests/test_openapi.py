@@ -181,7 +181,7 @@ def test_every_route_is_described_and_every_description_has_a_route(
 
     described = {(method, path) for path, method in OPERATIONS.values()}
     assert routes - {("GET", "/openapi.json")} == described
-    assert len(described) == 5 + 6
+    assert len(described) == 5 + 7
 
 
 async def test_the_document_is_served_as_it_is_made(running: conftest.Running) -> None:

@@ -116,7 +116,7 @@ def _gpslogger(given: Given) -> Card:
 
 
 def _colota(given: Given) -> Card:
-    url = f"{given.address}/v1/overland"
+    url = f"{given.address}/v1/colota"
     configuration = {
         "endpoint": url,
         "apiTemplate": "overland",

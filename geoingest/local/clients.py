@@ -212,7 +212,8 @@ PROTOCOLS: Mapping[str, tuple[Client, ...]] = types.MappingProxyType(
         "native": (NATIVE,),
         "traccar": (TRACCAR_ANDROID, TRACCAR_IOS, TRACCAR_9, TRACCAR_10),
         "owntracks": (OWNTRACKS_ANDROID, OWNTRACKS_ANDROID_257, OWNTRACKS_IOS),
-        "overland": (OVERLAND, COLOTA),
+        "overland": (OVERLAND,),
         "gpslogger": (GPSLOGGER,),
+        "colota": (COLOTA,),
     }
 )

@@ -113,13 +113,13 @@ def overland(parcel: Parcel, token: str) -> Request:
     }
     if parcel.current is not None:
         envelope["current"] = _feature(parcel.current, properties)
-    return _enveloped(envelope, token)
+    return _enveloped("/v1/overland", envelope, token)
 
 
 def colota(parcel: Parcel, token: str) -> Request:
     """Colota: Overland's envelope with the device beside the features, and no `current`."""
     features = [_feature(fix, {"horizontal_accuracy": 5}) for fix in parcel.fixes]
-    return _enveloped({"device_id": "phone", "locations": features}, token)
+    return _enveloped("/v1/colota", {"device_id": "phone", "locations": features}, token)
 
 
 def gpslogger(parcel: Parcel, token: str) -> Request:
@@ -164,9 +164,9 @@ def _feature(fix: traces.Fix, properties: Mapping[str, object]) -> dict[str, obj
     }
 
 
-def _enveloped(envelope: Mapping[str, object], token: str) -> Request:
+def _enveloped(path: str, envelope: Mapping[str, object], token: str) -> Request:
     headers = {**_JSON, "Authorization": f"Bearer {token}"}
-    return Request("POST", "/v1/overland", headers, orjson.dumps(envelope))
+    return Request("POST", path, headers, orjson.dumps(envelope))
 
 
 def _seconds(fix: traces.Fix) -> int:
