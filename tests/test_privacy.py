@@ -27,6 +27,7 @@ LATITUDES = {
     "outside": 95.7392585,
     "no_json": 46.7392586,
     "stranger": 47.7392587,
+    "app": 49.7392589,
     "lost": 48.7392588,
 }
 LONGITUDE = -71.6482935
@@ -151,15 +152,15 @@ async def test_nothing_of_a_child_is_told_to_others(
         said = service.output()
     written = logs.text()
 
-    assert phone.statuses == [200] * 5
-    assert others.statuses == [404, 404, 404, 200, 401, 400, 413, 500, 500, 503]
+    assert phone.statuses == [200] * 9
+    assert others.statuses == [404, 404, 404, 200, 401, 401, 400, 400, 413, 500, 500, 503, 503]
     # The lines in which it could have stood are there.
     for words in ("request failed", "ping the database does not take", "batch not confirmed"):
         assert words in said
     assert "canary" in written
     assert 'violates check constraint "latitude_in_range"' in written
     assert "duplicate key value" in written
-    assert 'geoingest_pings_rejected_total{reason="unstorable"} 1.0' in scraped
+    assert 'geoingest_pings_rejected_total{reason="unstorable"} 2.0' in scraped
     for text in (said, written, scraped, others.answers):
         assert _found(text, child) == []
     # And the search finds what is there.
@@ -226,6 +227,9 @@ async def _good_and_bad(phone: _Phone, child: Mapping[str, str]) -> None:
     await phone.ask("POST", "/v1/pings", token, json=again)
     await phone.post(token, "outside")
     await phone.post(token, "unstorable")
+    for kind in ("app", "outside", "unstorable"):
+        await phone.ask("GET", f"/v1/traccar?{_query(kind, token)}", "")
+    await phone.ask("POST", "/v1/traccar", "", data=_query("app", token) + "&lat=%zz")
 
 
 async def _others(others: _Phone, viewer: str) -> None:
@@ -235,6 +239,9 @@ async def _others(others: _Phone, viewer: str) -> None:
     await others.ask("GET", f"/v1/locations?student_id={STUDENT}", viewer)
     await others.ask("GET", "/v1/locations", viewer)
     await others.post(STRANGER, "stranger")
+    await others.ask("GET", f"/v1/gpslogger?{_query('stranger', STRANGER)}", "")
+    # So long that aiohttp refuses the line.
+    await others.ask("GET", f"/v1/gpslogger?{_query('stranger', STRANGER)}&a={'a' * 9000}", "")
 
 
 async def _broken(others: _Phone, child: Mapping[str, str]) -> None:
@@ -245,6 +252,13 @@ async def _broken(others: _Phone, child: Mapping[str, str]) -> None:
     for path in ("location", "track"):
         await others.ask("GET", f"/v1/students/{STUDENT}/{path}", child["viewer"])
     await others.post(token, "lost")
+    await others.ask("GET", f"/v1/traccar?{_query('lost', token)}", "")
+
+
+def _query(kind: str, token: str) -> str:
+    seconds = int(datetime.datetime.now(datetime.UTC).timestamp())
+    place = f"lat={LATITUDES[kind]}&lon={LONGITUDE}"
+    return f"id={token}&token={token}&{place}&timestamp={seconds}"
 
 
 def _insert(database: conftest.Database, latitude: float) -> None:

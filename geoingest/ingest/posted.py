@@ -35,11 +35,13 @@ class Posted(NamedTuple):
     def token(self) -> str | None:
         """The bearer token, or the password; None without either."""
         given = self.authorization
+        token = ""
         if given[: len(_BEARER)].lower() == _BEARER:
-            return given[len(_BEARER) :].strip().decode(errors="surrogateescape")
-        if given[: len(_BASIC)].lower() == _BASIC:
-            return _password(given[len(_BASIC) :].strip())
-        return None
+            token = given[len(_BEARER) :].strip().decode(errors="surrogateescape")
+        elif given[: len(_BASIC)].lower() == _BASIC:
+            token = _password(given[len(_BASIC) :].strip())
+        # An app whose user left the field empty may have put it elsewhere.
+        return token or None
 
 
 def _password(value: bytes) -> str:
