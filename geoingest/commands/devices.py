@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime
 import sys
-import urllib.parse
 
 import click
 
@@ -13,21 +12,6 @@ from geoingest.access import passphrases, provision
 from geoingest.commands import cards, databases, options
 
 _DEVICE = click.IntRange(1, 2**31 - 1)
-
-
-def _address(
-    _context: click.Context, _option: click.Parameter, url: str | None
-) -> str | None:  # click's own signature
-    """Without a slash at the end; refuses what no phone could post to."""
-    if url is None:
-        return None
-    try:
-        parts = urllib.parse.urlsplit(url)
-    except ValueError:
-        parts = urllib.parse.urlsplit("")
-    if parts.scheme not in {"http", "https"} or not parts.netloc or parts.query or parts.fragment:
-        raise click.BadParameter(f"{url!r}: as https://pings.example.org")
-    return url.rstrip("/")
 
 
 @click.group("device")
@@ -43,7 +27,7 @@ def device_group() -> None:
 )
 @click.option(
     "--url",
-    callback=_address,
+    type=options.Address(),
     help="With --app: where phones reach the service, as https://pings.example.org;"
     " default: that of GEOINGEST_HOST and GEOINGEST_PORT.",
 )

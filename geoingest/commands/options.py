@@ -6,6 +6,7 @@ import contextlib
 import datetime
 import pathlib
 import re
+import urllib.parse
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -56,6 +57,24 @@ class Duration(click.ParamType[datetime.timedelta]):
         if duration is None or duration > _LONGEST:
             self.fail(f"{value!r}: as 90s, 30m, 12h or 7d, at most 365d", param, ctx)
         return duration
+
+
+class Address(click.ParamType[str]):
+    """Where phones reach the service, without a slash at its end."""
+
+    name = "URL"
+
+    @override
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> str:  # click's own signature
+        host = ""
+        with contextlib.suppress(ValueError):
+            parts = urllib.parse.urlsplit(value)
+            host = parts.netloc if parts.scheme in {"http", "https"} else ""
+        if not host or set(value) & set("?# "):
+            self.fail(f"{value!r}: as https://pings.example.org", param, ctx)
+        return str(value).rstrip("/")
 
 
 def example(text: str) -> dict[str, Any]:
