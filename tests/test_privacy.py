@@ -244,6 +244,7 @@ async def _others(others: _Phone, viewer: str) -> None:
     await others.post(STRANGER, "stranger")
     await others.ask("GET", f"/v1/gpslogger?{_query('stranger', STRANGER)}", "")
 
+
 async def _broken(others: _Phone, child: Mapping[str, str]) -> None:
     token = child["device"]
     text = f'{{"latitude": {LATITUDES["no_json"]}, "longitude": {LONGITUDE}'.encode()
