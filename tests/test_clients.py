@@ -6,15 +6,15 @@ import itertools
 
 import pytest
 
-from geoingest.local import clients
+from geoingest.local import answers, clients
 
 _JSON = "application/json"
 _EVERY = [client for variants in clients.PROTOCOLS.values() for client in variants]
 _APPS = [client for client in _EVERY if client is not clients.NATIVE]
 
 
-def _answer(status: int, body: bytes = b"", kind: str = _JSON) -> clients.Answer:
-    return clients.Answer(status, kind, body)
+def _answer(status: int, body: bytes = b"", kind: str = _JSON) -> answers.Answer:
+    return answers.Answer(status, kind, body)
 
 
 @pytest.mark.parametrize("client", _EVERY, ids=lambda client: client.name)
@@ -48,9 +48,15 @@ def test_503_is_kept_by_all_but_one(client: clients.Client) -> None:
     ],
     ids=lambda value: getattr(value, "name", value),
 )
-def test_a_4xx_is_a_success_to_none(client: clients.Client, fate: clients.Fate) -> None:
+def test_a_4xx_is_a_success_to_none(client: clients.Client, fate: answers.Fate) -> None:
     """It is sent again, looked into, or lost."""
-    assert {client.judge(_answer(status)) for status in (400, 404, 413, 422, 429)} == {fate}
+    assert {client.judge(_answer(status)) for status in (400, 404, 413, 422)} == {fate}
+
+
+def test_429_is_for_our_own_phones_alone() -> None:
+    """They come again; to an app it is a 4xx as any other."""
+    assert clients.NATIVE.judge(_answer(429)) == "kept"
+    assert clients.OWNTRACKS_IOS.judge(_answer(429)) == "dropped"
 
 
 def test_a_redirect_is_a_success_to_traccar_8_alone() -> None:
@@ -88,7 +94,7 @@ def test_owntracks_257_wants_an_array(body: bytes) -> None:
         _answer(503, b'{"result":"ok"}'),
     ],
 )
-def test_overland_wants_to_read_that_it_is_ok(answer: clients.Answer) -> None:
+def test_overland_wants_to_read_that_it_is_ok(answer: answers.Answer) -> None:
     """2xx, JSON by its Content-Type, and `{"result":"ok"}`, all three."""
     assert clients.OVERLAND.judge(answer) == "kept"
     assert clients.OVERLAND.judge(_answer(201, b'{"result":"ok"}')) == "taken"
@@ -115,7 +121,7 @@ def test_pauses_are_those_of_the_app(client: clients.Client, expected: list[floa
 
 def test_only_our_own_phones_read_retry_after() -> None:
     """They come again when they are told to; no app looks at it."""
-    told = clients.Answer(503, _JSON, b"", 7.0)
+    told = answers.Answer(503, _JSON, b"", 7.0)
 
     heeding = [client.name for client in _EVERY if client.pause_seconds(1, told) == 7.0]
 

@@ -8,12 +8,12 @@ import math
 
 import pytest
 
-from geoingest.local import clients, outbox, traces
+from geoingest.local import answers, clients, outbox, traces
 
 _START = datetime.datetime(2026, 11, 22, 10, tzinfo=datetime.UTC)
-_OK = clients.Answer(200, "application/json", b'{"result":"ok"}')
-_BUSY = clients.Answer(503)
-_BAD = clients.Answer(400)
+_OK = answers.Answer(200, "application/json", b'{"result":"ok"}')
+_BUSY = answers.Answer(503)
+_BAD = answers.Answer(400)
 _APPS = [
     client
     for variants in clients.PROTOCOLS.values()
@@ -41,7 +41,7 @@ def _numbers(box: outbox.Outbox, now: float) -> list[int]:
     return [int(fix.longitude) for fix in parcel.fixes]
 
 
-def _answered(box: outbox.Outbox, answer: clients.Answer | None, now: float) -> list[int]:
+def _answered(box: outbox.Outbox, answer: answers.Answer | None, now: float) -> list[int]:
     """Which fixes the next request carries, now that it is answered."""
     numbers = _numbers(box, now)
     box.answered(answer, now)
@@ -114,7 +114,7 @@ def test_our_own_phones_are_not_in_step() -> None:
 
 
 @pytest.mark.parametrize("answer", [_BUSY, _BAD])
-def test_traccar_8_for_ios_loses_a_fix_on_any_answer(answer: clients.Answer) -> None:
+def test_traccar_8_for_ios_loses_a_fix_on_any_answer(answer: answers.Answer) -> None:
     """Only where nothing comes back it tries again."""
     box = _box(clients.TRACCAR_IOS, 2)
 
@@ -176,7 +176,7 @@ def test_colota_finds_the_one_that_is_in_the_way() -> None:
 
 
 @pytest.mark.parametrize("answer", [_BUSY, None])
-def test_colota_stops_its_pass_when_the_service_is_away(answer: clients.Answer | None) -> None:
+def test_colota_stops_its_pass_when_the_service_is_away(answer: answers.Answer | None) -> None:
     """Also amid halves; the next pass begins with the oldest again."""
     box = _box(clients.COLOTA, 60)
     assert _answered(box, _BAD, 0.0) == list(range(50))

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 
 import aiohttp
 
-from geoingest.local import clients, outbox, recorders, tally, traces
+from geoingest.local import answers, clients, outbox, recorders, tally, traces
 
 _TIMEOUT_SECONDS = 15.0
 
@@ -70,7 +70,7 @@ class Phone:
             return
         before = len(self.outbox.dropped)
         started = time.perf_counter()
-        answer: clients.Answer | None = None
+        answer: answers.Answer | None = None
         try:
             request = self._client.write(parcel, self._token)
             async with self._session.request(
@@ -79,7 +79,7 @@ class Phone:
                 data=request.body or None,
                 headers=request.headers,
             ) as got:
-                answer = clients.Answer(
+                answer = answers.Answer(
                     got.status, got.content_type, await got.read(), _retry_after_seconds(got)
                 )
         except (aiohttp.ClientError, TimeoutError, OSError):

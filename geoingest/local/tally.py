@@ -7,7 +7,10 @@ from collections.abc import Sequence
 
 import orjson
 
-from geoingest.local import clients
+from geoingest.local import answers
+
+# Come again later; 429 is for our own phones alone.
+_REFUSALS = (429, 503)
 
 
 class Tally:
@@ -17,17 +20,18 @@ class Tally:
         self.posted = 0
         self.acked = 0
         self.dropped = 0
-        self.refusals = 0
         self.unreachable = 0
         self.requests = 0
+        self.refusals: collections.Counter[int] = collections.Counter()
         self._told = dict.fromkeys(counts, 0)
         self._latencies: collections.deque[float] = collections.deque(maxlen=10_000)
 
-    def answered(self, answer: clients.Answer | None) -> None:
+    def answered(self, answer: answers.Answer | None) -> None:
         """One request, whatever came of it."""
         self.requests += 1
         self.unreachable += answer is None
-        self.refusals += answer is not None and answer.status == 503
+        if answer is not None and answer.status in _REFUSALS:
+            self.refusals[answer.status] += 1
 
     def taken(self, pings: int, body: bytes, seconds: float) -> None:
         """A success for so many pings, and what it says of them."""
@@ -53,7 +57,7 @@ class Tally:
             **self._told,
             "dropped": self.dropped,
             "requests": self.requests,
-            "answers_503": self.refusals,
+            **{f"answers_{status}": self.refusals[status] for status in _REFUSALS},
             "unreachable": self.unreachable,
             "p50_ms": round(self.percentile_ms(0.5), 3),
             "p99_ms": round(self.percentile_ms(0.99), 3),
@@ -62,7 +66,8 @@ class Tally:
     def line(self) -> str:
         """The progress line."""
         troubles = f", {self.dropped} dropped by the app" if self.dropped else ""
-        troubles += f", {self.refusals} x 503" if self.refusals else ""
+        for status, times in sorted(self.refusals.items()):
+            troubles += f", {times} x {status}"
         troubles += f", {self.unreachable} x unreachable" if self.unreachable else ""
         return (
             f"{self.posted} posted, {self.acked} acked,"
