@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import collections
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from collections.abc import Set as AbstractSet
 from typing import NamedTuple
 
@@ -16,8 +16,8 @@ from geoingest.local import clients
 from tests import conftest, gate, handsets, processes
 from tests.oracle import stored, told
 
-# Of each phone, before the kill and after it.
-_REQUESTS = 40
+# Of each phone, before the kill, after it, and after the restart.
+_REQUESTS = 30
 _LIFE_SECONDS = 20.0
 # Answers that some apps drop a fix on, whatever a service does: None is no answer at all.
 _DROPS_BY_DESIGN: dict[str, set[int | None]] = {
@@ -73,22 +73,27 @@ async def _lived(
     school: Sequence[provision.Enrolled],
     phones: list[handsets.Handset],
     *,
+    stops: Sequence[Callable[[processes.Service], None]],
     module: str = "geoingest",
 ) -> list[bool]:
-    """A bad network, a kill -9 and a restart, then a good network: who got rid of everything."""
+    """A bad network and a restart after each stop, then a good network: who got rid of everything."""
     async with contextlib.AsyncExitStack() as stack:
-        first = await stack.enter_async_context(processes.serving(database, module=module))
-        phones += await stack.enter_async_context(handsets.of(first.url, school))
+        service = await stack.enter_async_context(processes.serving(database, module=module))
+        phones += await stack.enter_async_context(handsets.of(service.url, school))
         for phone in phones:
             phone.network.is_bad = True
         async with contextlib.AsyncExitStack() as lives:
             for phone in phones:
                 await lives.enter_async_context(phone.living())
-            await _busy(phones)
-            first.kill()
-            second = await stack.enter_async_context(processes.serving(database, module=module))
-            for phone in phones:
-                phone.network.target = second.url
+            for stop in stops:
+                await _busy(phones)
+                stop(service)
+                await service.ended()
+                service = await stack.enter_async_context(
+                    processes.serving(database, module=module)
+                )
+                for phone in phones:
+                    phone.network.target = service.url
             await _busy(phones)
         for phone in phones:
             phone.network.is_bad = False
@@ -101,7 +106,9 @@ async def test_whatever_an_app_queued_is_stored_once(
     """Every app's queue ends empty; what one dropped it drops by design, and never on a 4xx of ours."""
     phones: list[handsets.Handset] = []
 
-    settled = await _lived(database, school, phones)
+    settled = await _lived(
+        database, school, phones, stops=(processes.Service.kill, processes.Service.terminate)
+    )
 
     findings = _find(phones, stored.rows(database))
     assert not any(findings), str(findings)
@@ -119,6 +126,12 @@ async def test_the_check_finds_a_service_that_answers_before_the_commit(
     """A build that answers first and commits later loses what apps have forgotten."""
     phones: list[handsets.Handset] = []
 
-    await _lived(database, school, phones, module="tests.broken.early_answers")
+    await _lived(
+        database,
+        school,
+        phones,
+        stops=(processes.Service.kill,),
+        module="tests.broken.early_answers",
+    )
 
     assert _find(phones, stored.rows(database)).lost
