@@ -58,10 +58,10 @@ async def test_every_fix_is_stored_once_and_all_again_are_duplicates(
     settings = {"GEOINGEST_DETAIL_DAYS": str(DETAIL_DAYS)}
 
     async with processes.serving(database, **settings) as service:
-        first = await _replay(service, tokens, until)
+        first = await _replay(service, tokens, until, "native")
         after_first = counted.read(await service.metrics())
         rows = stored.rows(database)
-        again = await _replay(service, tokens, until)
+        again = await _replay(service, tokens, until, "native")
         after_both = counted.read(await service.metrics())
 
     assert rows == collections.Counter(distinct)
@@ -72,6 +72,25 @@ async def test_every_fix_is_stored_once_and_all_again_are_duplicates(
     assert after_first.missing == after_both.missing == 0
     assert after_first.stored == after_both.stored == len(distinct)
     assert after_both.rejected == 0
+
+
+async def test_by_overland_every_fix_is_stored_once(
+    database: conftest.Database, devices: list[provision.Enrolled], tmp_path: pathlib.Path
+) -> None:
+    """Also what comes in batches of an app's own: the same rows, and none dropped."""
+    until = datetime.datetime.now(datetime.UTC).replace(microsecond=0) - datetime.timedelta(hours=1)
+    sent = _sent(devices, until)
+    tokens = tmp_path / "tokens.csv"
+    with roster.create(tokens) as file:
+        roster.write(file, devices)
+
+    async with processes.serving(database, GEOINGEST_DETAIL_DAYS=str(DETAIL_DAYS)) as service:
+        summary = await _replay(service, tokens, until, "overland")
+        counts = counted.read(await service.metrics())
+
+    assert stored.rows(database) == collections.Counter(set(sent))
+    assert (summary["acked"], summary["dropped"]) == (len(sent), 0)
+    assert (counts.missing, counts.rejected) == (0, 0)
 
 
 def test_daily_distances_are_those_of_the_track(database: conftest.Database) -> None:
@@ -127,10 +146,11 @@ def _sent(devices: Sequence[provision.Enrolled], until: datetime.datetime) -> li
 
 
 async def _replay(
-    service: processes.Service, tokens: pathlib.Path, until: datetime.datetime
+    service: processes.Service, tokens: pathlib.Path, until: datetime.datetime, protocol: str
 ) -> dict[str, float]:
     """One run of `geoingest simulate --fast`; its summary."""
     arguments = {
+        "--protocol": protocol,
         "--trace": str(FILE),
         "--until": f"{until:%Y-%m-%dT%H:%M:%SZ}",
         "--devices": str(DEVICES),
