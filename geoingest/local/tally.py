@@ -9,9 +9,6 @@ import orjson
 
 from geoingest.local import answers
 
-# Come again later; 429 is for our own phones alone.
-_REFUSALS = (429, 503)
-
 
 class Tally:
     """The sums over all phones; `counts` are those that the answers tell. Latencies in seconds."""
@@ -22,6 +19,7 @@ class Tally:
         self.dropped = 0
         self.unreachable = 0
         self.requests = 0
+        # Answers that are no success, by their status.
         self.refusals: collections.Counter[int] = collections.Counter()
         self._told = dict.fromkeys(counts, 0)
         self._latencies: collections.deque[float] = collections.deque(maxlen=10_000)
@@ -30,7 +28,7 @@ class Tally:
         """One request, whatever came of it."""
         self.requests += 1
         self.unreachable += answer is None
-        if answer is not None and answer.status in _REFUSALS:
+        if answer is not None and answer.status != 200:
             self.refusals[answer.status] += 1
 
     def taken(self, pings: int, body: bytes, seconds: float) -> None:
@@ -57,7 +55,8 @@ class Tally:
             **self._told,
             "dropped": self.dropped,
             "requests": self.requests,
-            **{f"answers_{status}": self.refusals[status] for status in _REFUSALS},
+            "answers_503": self.refusals[503],
+            **{f"answers_{status}": times for status, times in sorted(self.refusals.items())},
             "unreachable": self.unreachable,
             "p50_ms": round(self.percentile_ms(0.5), 3),
             "p99_ms": round(self.percentile_ms(0.99), 3),
