@@ -6,6 +6,7 @@ import asyncio
 import collections
 import contextlib
 import random
+import urllib.parse
 from collections.abc import AsyncIterator
 
 import aiohttp
@@ -24,6 +25,8 @@ class Gate:
         self.url = ""
         self.is_bad = False
         self.latency_seconds = 0.0
+        # So many of the next requests stop amid their body.
+        self.stalls = 0
         self.counts: collections.Counter[str] = collections.Counter()
         self._random = random.Random(seed)
 
@@ -33,6 +36,10 @@ class Gate:
         self.counts[fault] += 1
         body = await request.read()
         await asyncio.sleep(self.latency_seconds)
+        if self.stalls and len(body) > 1:
+            self.stalls -= 1
+            self.counts["stalled"] += 1
+            return await self._stalled(request, body)
         if fault == "refused":
             return web.Response(status=503, headers={"Retry-After": "1"})
         answer = None if fault == "cut_before" else await self._forwarded(request, body)
@@ -41,6 +48,23 @@ class Gate:
             request.transport.abort()
             return web.Response()
         return answer
+
+    async def _stalled(self, request: web.BaseRequest, body: bytes) -> web.Response:
+        """Half a body and no more; the service's answer, or a cut where it gives none."""
+        target = urllib.parse.urlsplit(self.target)
+        reader, writer = await asyncio.open_connection(target.hostname, target.port)
+        head = "".join(f"{name}: {value}\r\n" for name, value in request.headers.items())
+        writer.write(f"{request.method} {request.raw_path} HTTP/1.1\r\n{head}\r\n".encode())
+        writer.write(body[: len(body) // 2])
+        line = b""
+        with contextlib.suppress(OSError):
+            line = await reader.readline()
+        writer.close()
+        if not line:
+            assert request.transport is not None
+            request.transport.abort()
+            return web.Response()
+        return web.Response(status=int(line.split()[1]))
 
     async def _forwarded(self, request: web.BaseRequest, body: bytes) -> web.Response | None:
         """The service's answer; None while it is away."""

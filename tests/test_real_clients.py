@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import collections
 import contextlib
+import datetime
 from collections.abc import Callable, Sequence
 from collections.abc import Set as AbstractSet
 from typing import NamedTuple
@@ -12,13 +13,14 @@ from typing import NamedTuple
 from typing_extensions import override
 
 from geoingest.access import provision
-from geoingest.local import clients
+from geoingest.local import clients, traces
 from tests import conftest, gate, handsets, processes
 from tests.oracle import stored, told
 
 # Of each phone, before the kill, after it, and after the restart.
 _REQUESTS = 30
 _LIFE_SECONDS = 20.0
+_STALLS = 2
 # Answers that some apps drop a fix on, whatever a service does: None is no answer at all.
 _DROPS_BY_DESIGN: dict[str, set[int | None]] = {
     clients.TRACCAR_IOS.name: {503},
@@ -118,6 +120,29 @@ async def test_whatever_an_app_queued_is_stored_once(
         assert phone.sums.acked > _REQUESTS // 2
         if phone.client.name == clients.TRACCAR_IOS.name:
             assert len(phone.outbox.dropped) == phone.network.counts["refused"]
+
+
+async def test_a_slow_uplink_costs_no_fix(
+    database: conftest.Database, school: list[provision.Enrolled]
+) -> None:
+    """A body that does not arrive in time is no reason for a 4xx: some would throw it away."""
+    apps = [app for app in handsets.APPS if app is not clients.GPSLOGGER]
+    settings = {"GEOINGEST_BODY_TIMEOUT_SECONDS": "0.5"}
+    second = datetime.timedelta(seconds=1)
+    start = datetime.datetime.now(datetime.UTC).replace(microsecond=0) - 60 * second
+    async with (
+        processes.serving(database, **settings) as service,
+        handsets.of(service.url, school, apps=apps) as phones,
+    ):
+        for phone in phones:
+            phone.network.stalls = _STALLS
+            phone.record([traces.Fix(start + number * second, 52.5, 13.25) for number in range(4)])
+        settled = await asyncio.gather(*(phone.settle() for phone in phones))
+
+    findings = _find(phones, stored.rows(database))
+    assert not any(findings), str(findings)
+    assert all(settled)
+    assert {phone.network.counts["stalled"] for phone in phones} == {0, _STALLS}
 
 
 async def test_the_check_finds_a_service_that_answers_before_the_commit(
