@@ -165,9 +165,8 @@ def _of_app(app: apps.App, method: str) -> openapi.Operation:
         "device",
         {app.content_type: {"const": success}},
         {
+            400: "The body does not unpack",
             401: "The token is not known: it is the identifier, password or token that the app sends",
-            408: "The body did not arrive in time",
-            413: "Too many bytes",
             503: _AWAY,
         },
         words="Stored, or never to be sent again: what is no ping is kept with the rejects",

@@ -135,6 +135,12 @@ class ShuttingDownError(ServiceError):
     reason, title = "shutting_down", "Shutting down"
 
 
+class BodyLateError(ServiceError):
+    """The body did not arrive in time, from an app that may throw away what is answered with a 4xx."""
+
+    reason, title, closes_connection = "body_timeout", "The body did not arrive in time", True
+
+
 class StaleCredentialsError(ServiceError):
     """The list of tokens is too old to trust, so that nobody can be let in."""
 

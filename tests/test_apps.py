@@ -7,7 +7,7 @@ import base64
 import datetime
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from typing import Any, NamedTuple
 
 import nacl.secret
@@ -143,6 +143,78 @@ async def test_what_is_no_message_at_all_is_a_success_too(
 
     assert status == 200
     assert database.query("SELECT reason, raw FROM rejected_pings") == [("malformed", sent.body)]
+
+
+@pytest.mark.parametrize("app", ["traccar", "owntracks", "overland", "gpslogger", "colota"])
+@pytest.mark.parametrize("is_chunked", [False, True])
+async def test_what_is_too_large_is_a_success_and_leaves_a_trace(
+    database: conftest.Database,
+    start: conftest.Start,
+    school: list[provision.Enrolled],
+    app: str,
+    is_chunked: bool,
+) -> None:
+    """A picture in a message, say: the phone would send it again for ever."""
+    running = await start(database.settings(max_body_bytes=2000))
+    token = school[0].device_token
+    path = f"/v1/{app}" + (f"?id={token}" if app == "traccar" else "")
+    body = b'{"_type":"location","image":"' + b"a" * 5000 + b'"}'
+
+    async def pieces() -> AsyncIterator[bytes]:
+        yield body
+
+    async with running.client.post(
+        path,
+        data=pieces() if is_chunked else body,
+        headers={} if app == "traccar" else _basic(token),
+    ) as answer:
+        told = answer.status, await answer.read()
+
+    assert told == (200, _SUCCESS[app])
+    assert database.query("SELECT reason, device_id FROM rejected_pings") == [
+        ("malformed", school[0].device_id)
+    ]
+
+
+async def test_more_fixes_than_a_request_may_hold_are_no_message(
+    database: conftest.Database, start: conftest.Start, school: list[provision.Enrolled]
+) -> None:
+    """Overland sends 1,000 at most: more than 5,000 are nothing that it has written."""
+    running = await start(database.settings(max_body_pings=3))
+    sent = _sent("overland", school[0].device_token, time.time())
+    (feature,) = json.loads(sent.body)["locations"]
+
+    for count in (3, 4):
+        body = json.dumps({"locations": [feature] * count}).encode()
+        assert (await _send(running, sent._replace(body=body)))[0] == 200
+
+    assert len(_rows(database)) == 1
+    assert database.query("SELECT count(*) FROM rejected_pings") == [(1,)]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"device_id":"%b","location":{"timestamp":%d,"coords":{"latitude":NaN,"longitude":1}}}',
+        b'{"device_id":"%b","location":{"timestamp":%d,"coords":{"latitude":52.5,"longitude":13.25,'
+        b'"speed":Infinity,"accuracy":NaN}}}',
+    ],
+)
+async def test_numbers_that_are_none_in_json_are_read_as_phones_write_them(
+    running: conftest.Running, database: conftest.Database, phone: provision.Enrolled, body: bytes
+) -> None:
+    """A client that keeps its token within the message is known all the same."""
+    headers = {"Content-Type": http.JSON}
+    text = body % (phone.device_token.encode(), int(time.time()))
+
+    assert (await _send(running, _Sent("POST", "/v1/traccar", text, headers)))[0] == 200
+
+    stored = database.query("SELECT num_nulls(speed, accuracy) FROM geolocation_data")
+    assert stored + database.query("SELECT reason FROM rejected_pings") in (
+        [(2,)],
+        [("not_finite",)],
+        [("malformed",)],
+    )
 
 
 async def test_quarantine_keeps_no_token(

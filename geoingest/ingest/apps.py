@@ -61,6 +61,7 @@ class Door:
     """Where one app posts: any method, as some let their users choose."""
 
     methods = None
+    late = errors.BodyLateError
 
     def __init__(self, app: App, takes: intake.Intake, *, interval_seconds: int) -> None:
         self.route = app.path
@@ -81,9 +82,27 @@ class Door:
     ) -> door.Reply:
         """Answers once every accepted ping of the message is committed."""
         size_bytes = len(given.body) + len(given.query)
-        mark = self._app.mark
-        self._intake.check(given.body.count(mark) or 1 if mark else 1, size_bytes)
-        sent = self._decode(sender, given)
+        fixes = max(1, given.body.count(self._app.mark)) if self._app.mark else 1
+        self._intake.check(fixes, size_bytes)
+        if fixes > self._intake.max_body_pings:
+            return self._take(sender, given, _unreadable(given), waiter)
+        return self._take(sender, given, self._decode(sender, given), waiter)
+
+    def take_unread(
+        self, sender: ping.Sender | None, given: posted.Posted, waiter: submission.Waiter
+    ) -> door.Reply:
+        """A success, too: it would come again for ever; that it came is kept with the rejects."""
+        self._intake.check(1, 0)
+        return self._take(sender, given, _unreadable(given), waiter)
+
+    def _take(
+        self,
+        sender: ping.Sender | None,
+        given: posted.Posted,
+        sent: message.Message,
+        waiter: submission.Waiter,
+    ) -> door.Reply:
+        size_bytes = len(given.body) + len(given.query)
         if sender is None:
             sender = self._sender(sent.token or _token_beside(given))
         if sent.ignored:
@@ -102,8 +121,7 @@ class Door:
                 opened = None if key is None else sealed.open(sent.sealed, key)
                 return sent if opened is None else self._app.decode(request._replace(body=opened))
         except ValueError:
-            # Whose it is can still be known by what stands around it.
-            return message.Message(None, [_without(_token_beside(given), given.body)])
+            return _unreadable(given)
         return sent
 
     def _sender(self, token: str | None) -> ping.Sender:
@@ -121,11 +139,13 @@ def doors(takes: intake.Intake, *, interval_seconds: int) -> Sequence[door.Door]
     return [Door(app, takes, interval_seconds=interval_seconds) for app in APPS]
 
 
+def _unreadable(given: posted.Posted) -> message.Message:
+    """Whose it is can still be known by what stands around it."""
+    return message.Message(None, [_without(_token_beside(given), given.body)])
+
+
 def _token_beside(given: posted.Posted) -> str | None:
-    try:
-        fields = message.form(given.query)
-    except ValueError:
-        return None
+    fields = message.form(given.query)
     return next((fields[name] for name in _TOKEN_PARAMETERS if name in fields), None)
 
 

@@ -113,9 +113,10 @@ class Connection(asyncio.Protocol):
 
     def expire(self) -> None:
         """It was silent for too long: a half-sent body is told so, everything else just ends."""
-        if self._reading.unfinished is not None:
-            self._begin(self._reading.unfinished)
-            self._answer_problem(http.problem(errors.BodyTimeoutError()))
+        unfinished = self._reading.unfinished
+        if unfinished is not None:
+            self._begin(unfinished)
+            self._answer_problem(http.problem(self._owner.doors[unfinished.path].late()))
         else:
             self.close()
 

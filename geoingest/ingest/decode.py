@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import json
 import struct
 from typing import cast
 
 import msgspec
-import orjson
 
 from geoingest import errors, ping
-from geoingest.ingest import admission, content, rows, salvage
+from geoingest.ingest import admission, content, parse, rows, salvage
 
 _document = msgspec.json.Decoder(ping.PingBody | list[ping.PingBody])
 _line = msgspec.json.Decoder(ping.PingBody)
 # msgspec's own nesting guard is Python's; the last two are the row's, should a check be missing.
 _BROKEN = (msgspec.DecodeError, RecursionError, UnicodeDecodeError, struct.error, OverflowError)
-_LONGEST_INTEGER = 30
 
 
 def decode(body: bytes, *, lines: bool, terms: ping.Admission, max_pings: int) -> content.Decoded:
@@ -61,7 +58,7 @@ def _check_count(count: int, max_pings: int) -> None:
 
 def _parse_document(body: bytes) -> list[object]:
     try:
-        document = _parse(body)
+        document = parse.document(body)
     except ValueError as exc:
         raise errors.MalformedBodyError from exc
     return document if isinstance(document, list) else [document]
@@ -74,7 +71,7 @@ def _parse_lines(body: bytes) -> list[object]:
         if not line.strip():
             continue
         try:
-            items.append(_parse(line))
+            items.append(parse.document(line))
             readable = True
         except ValueError:
             # Bytes stand for a line that is no JSON; no parser returns them.
@@ -82,21 +79,3 @@ def _parse_lines(body: bytes) -> list[object]:
     if not readable:
         raise errors.MalformedBodyError
     return items
-
-
-def _parse(text: bytes) -> object:
-    """Any JSON value; ValueError when it is none. Takes NaN and Infinity, as phones' libraries do."""
-    try:
-        return orjson.loads(text)
-    except orjson.JSONDecodeError:
-        pass
-    try:
-        parsed: object = json.loads(text, parse_int=_whole)
-    except RecursionError as exc:
-        raise ValueError("nested too deep") from exc
-    return parsed
-
-
-def _whole(digits: str) -> int:
-    """Longer numbers are out of every range when cut, too; whole, thousands of digits are an error."""
-    return int(digits[:_LONGEST_INTEGER])

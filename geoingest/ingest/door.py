@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import NamedTuple, Protocol, TypeAlias
 
-from geoingest import ping
+from geoingest import errors, ping
 from geoingest.ingest import posted, submission
 
 # Of a request that holds nothing to store.
@@ -42,6 +42,11 @@ class Door(Protocol):
         """None: any."""
         ...
 
+    @property
+    def late(self) -> type[errors.HttpError]:
+        """What a phone hears whose body does not come in time."""
+        ...
+
     def enter(self, given: posted.Posted) -> ping.Sender | None:
         """Whose it is, by its headers; None when that stands within. Raises HttpError."""
         ...
@@ -50,6 +55,12 @@ class Door(Protocol):
         self, sender: ping.Sender | None, given: posted.Posted, waiter: submission.Waiter
     ) -> Reply:
         """Queues what was posted; the waiter learns the verdict. Raises HttpError."""
+        ...
+
+    def take_unread(
+        self, sender: ping.Sender | None, given: posted.Posted, waiter: submission.Waiter
+    ) -> Reply:
+        """The same where the body was too large to be read."""
         ...
 
 

@@ -25,20 +25,24 @@ async def post(
         b"",
     )
     sender = one.enter(given)
-    given = given._replace(body=await _read(request, seconds=body_timeout_seconds))
     verdict: asyncio.Future[submission.Verdict] = asyncio.get_running_loop().create_future()
-    reply = one.take(sender, given, verdict)
+    try:
+        body = await _read(request, seconds=body_timeout_seconds)
+    except TimeoutError as exc:
+        raise one.late from exc
+    except web.HTTPRequestEntityTooLarge:
+        reply = one.take_unread(sender, given, verdict)
+    else:
+        reply = one.take(sender, given._replace(body=body), verdict)
     settled = door.NOTHING if reply.is_due else await verdict
     return web.Response(body=reply.encode(settled), content_type=reply.content_type)
 
 
 async def _read(request: web.Request, *, seconds: float) -> bytes:
-    """The whole body; BodyTimeoutError when it does not come in time, BrokenBodyError when it is cut."""
+    """The whole body; TimeoutError when it does not come in time, BrokenBodyError when it is cut."""
     try:
         async with asyncio.timeout(seconds):
             return await request.read()
-    except TimeoutError as exc:
-        raise errors.BodyTimeoutError from exc
     except (ClientPayloadError, web.RequestPayloadError, ConnectionError) as exc:
         # Nothing more to read: the server would trip over the same error again.
         request.content.feed_eof()

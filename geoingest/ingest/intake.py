@@ -47,6 +47,11 @@ class Intake:
         self._oldest_us = terms.detail_days * _DAY_US
         self._newest_us = round(terms.max_future_seconds * 1e6)
 
+    @property
+    def max_body_pings(self) -> int:
+        """How many one request may hold."""
+        return self._terms.max_body_pings
+
     def sender(self, digest: bytes) -> ping.Sender:
         """Whose token it is; UnauthenticatedError, or TooManyRequestsError for a greedy device."""
         sender = self._senders.sender(digest)

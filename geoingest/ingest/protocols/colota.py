@@ -6,14 +6,13 @@ says kilometres per hour.
 
 from __future__ import annotations
 
-import orjson
-
+from geoingest.ingest import parse
 from geoingest.ingest.protocols import message, overland, owntracks
 
 
 def decode(request: message.Request) -> message.Message:
     """The message of one request; ValueError when it is none."""
-    fields = orjson.loads(request.body)
+    fields = parse.document(request.body)
     if not isinstance(fields, dict):
         raise message.NoMessageError("no object")
     if "locations" in fields:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import orjson
 
+from geoingest.ingest import parse
 from geoingest.ingest.protocols import message
 
 # What its slider knows, in seconds.
@@ -28,8 +29,10 @@ _STEPS = {
 
 def decode(request: message.Request) -> message.Message:
     """The message of one request; ValueError when it is none."""
-    document = orjson.loads(request.body)
-    locations = document.get("locations") if isinstance(document, dict) else None
+    document = parse.document(request.body)
+    if not isinstance(document, dict):
+        raise message.NoMessageError("no object")
+    locations = document.get("locations")
     if not isinstance(locations, list):
         raise message.NoMessageError("no locations")
     features = [*locations, *([document["current"]] if document.get("current") else [])]

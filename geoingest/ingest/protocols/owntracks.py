@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import orjson
 
+from geoingest.ingest import parse
 from geoingest.ingest.protocols import message
 
 
@@ -15,7 +16,7 @@ def decode(request: message.Request) -> message.Message:
     """The message of one request; ValueError when it is none."""
     if not request.body.strip():
         return message.Message(None, [], ignored=1)
-    fields = orjson.loads(request.body)
+    fields = parse.document(request.body)
     if not isinstance(fields, dict):
         raise message.NoMessageError("no object")
     kind = fields.get("_type")

@@ -7,9 +7,8 @@ per second. The device's identifier is its token.
 
 from __future__ import annotations
 
-import orjson
-
 from geoingest import http
+from geoingest.ingest import parse
 from geoingest.ingest.protocols import message
 
 _TOKENS = ("id", "deviceid", "device_id")
@@ -21,7 +20,7 @@ _MILLISECONDS_FROM = 2_147_483_647
 def decode(request: message.Request) -> message.Message:
     """The message of one request; ValueError when it is none."""
     if request.content_type.startswith(http.JSON):
-        return _of_json(orjson.loads(request.body), request)
+        return _of_json(parse.document(request.body), request)
     text = request.query or request.body.decode(errors="replace")
     fields = message.form(text)
     return _message(fields, [_of_form(fields, request)])
