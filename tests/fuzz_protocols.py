@@ -87,15 +87,14 @@ def _run(app: apps.App, output: pathlib.Path, options: Sequence[str]) -> int:
             command, cwd=processes.ROOT, pass_fds=[theirs.fileno()], stdout=file, stderr=file
         ) as process,
     ):
+        theirs.close()
         try:
-            theirs.close()
             with contextlib.suppress(EOFError, ConnectionError):
                 while True:
                     ours.send(trials.least_seconds(app, ours.recv_bytes()))
-        finally:
-            ours.close()
-            # By now it has ended, but for one that is interrupted.
+        except BaseException:
             process.terminate()
+            raise
     return process.returncode
 
 
