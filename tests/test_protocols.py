@@ -295,6 +295,7 @@ TOKENS = [
     (gpslogger.decode, _request("lat=1&lon=2&token=secret"), "secret"),
     (overland.decode, _request("token=secret", {"locations": []}), "secret"),
     (owntracks.decode, _request(body={"_type": "lwt"}), None),
+    (owntracks.decode, _request(body={"_type": "encrypted", "data": "c2VhbGVk"}), None),
 ]
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Iterator
-from typing import Any
 
 import orjson
 
@@ -19,7 +18,7 @@ MOST_CPU_SECONDS = 0.05
 APPS = {app.name: app for app in (*apps.APPS, *clumsy.APPS)}
 _CONTENT_TYPES = ("", http.JSON, "application/x-www-form-urlencoded")
 # Nearly as deep as the parser takes.
-_NESTED = b"[" * 1010 + b"]" * 1010
+_DEEP = b"[" * 1010 + b"]" * 1010
 # With room for what stands around it.
 _MANY_BYTES = MOST_BYTES - 1500
 
@@ -78,17 +77,24 @@ def _larger(sent: message.Request) -> Iterator[message.Request]:
         return
     document = orjson.loads(sent.body)
     yield sent._replace(body=b"[%b]" % _many(sent.body, b","))
+    for larger in _nested(document):
+        yield sent._replace(body=orjson.dumps(larger))
     for name, value in document.items() if isinstance(document, dict) else ():
-        yield sent._replace(body=_with(document, name, _NESTED))
-        if isinstance(value, list):
-            for one in (0, *value):
-                many = b"[%b]" % _many(orjson.dumps(one), b",")
-                yield sent._replace(body=_with(document, name, many))
+        for one in (0, *value) if isinstance(value, list) else ():
+            many = orjson.Fragment(b"[%b]" % _many(orjson.dumps(one), b","))
+            yield sent._replace(body=orjson.dumps({**document, name: many}))
+
+
+def _nested(value: object) -> Iterator[object]:
+    """It with one of its members nested deep, each in turn; last itself."""
+    if isinstance(value, dict):
+        for name, inner in value.items():
+            yield from ({**value, name: one} for one in _nested(inner))
+    elif isinstance(value, list):
+        for at, inner in enumerate(value):
+            yield from ([*value[:at], one, *value[at + 1 :]] for one in _nested(inner))
+    yield orjson.Fragment(_DEEP)
 
 
 def _many(one: bytes, between: bytes) -> bytes:
     return between.join([one] * (_MANY_BYTES // (len(one) + 1)))
-
-
-def _with(document: dict[str, Any], name: str, value: bytes) -> bytes:
-    return orjson.dumps({**document, name: orjson.Fragment(value)})
