@@ -31,8 +31,10 @@ def _request(query: str = "", body: bytes | object = b"", kind: str = "") -> mes
 
 
 def _only(sent: message.Message) -> Any:
+    """The one item; what is NULL is left out."""
     (item,) = sent.items
-    return item
+    assert isinstance(item, dict)
+    return {name: value for name, value in item.items() if value is not None}
 
 
 _OVERLAND = {

@@ -35,6 +35,8 @@ def decode(request: message.Request) -> message.Message:
     locations = document.get("locations")
     if not isinstance(locations, list):
         raise message.NoMessageError("no locations")
+    if len(locations) > message.MOST_PINGS:
+        raise message.NoMessageError("too many pings")
     features = [*locations, *([document["current"]] if document.get("current") else [])]
     items = [_item(feature) for feature in features]
     pings = [item for item in items if item is not None]

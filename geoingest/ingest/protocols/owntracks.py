@@ -22,7 +22,7 @@ def decode(request: message.Request) -> message.Message:
     kind = fields.get("_type")
     if kind == "encrypted":
         # It may be a position: kept with the rejects where it cannot be opened.
-        return message.Message(None, [request.body], sealed=str(fields.get("data", "")))
+        return message.Message(None, [request.body], sealed=message.text(fields.get("data")))
     if kind != "location":
         return message.Message(None, [], ignored=1)
     return message.Message(None, [location(fields, request, speed_unit=message.KILOMETRE_PER_HOUR)])

@@ -11,7 +11,6 @@ from geoingest import http
 from geoingest.ingest import parse
 from geoingest.ingest.protocols import message
 
-_TOKENS = ("id", "deviceid", "device_id")
 _TRUE = ("true", "1")
 # A whole number of seconds below, of milliseconds from here on.
 _MILLISECONDS_FROM = 2_147_483_647
@@ -23,22 +22,22 @@ def decode(request: message.Request) -> message.Message:
         return _of_json(parse.document(request.body), request)
     text = request.query or request.body.decode(errors="replace")
     fields = message.form(text)
-    return _message(fields, [_of_form(fields, request)])
+    return _message(fields, [_of_form(fields, request, speed_unit=message.KNOT)])
 
 
 def _message(fields: message.Fields, items: list[message.Item]) -> message.Message:
-    token = next((fields[name] for name in _TOKENS if fields.get(name)), None)
+    token = fields.get("id") or fields.get("deviceid") or fields.get("device_id")
     pings = [item for item in items if item is not None]
-    return message.Message(
-        None if token is None else str(token), pings, ignored=len(items) - len(pings)
-    )
+    return message.Message(message.text(token) or None, pings, len(items) - len(pings))
 
 
-def _of_form(fields: message.Fields, request: message.Request) -> message.Item | None:
+def _of_form(
+    fields: message.Fields, request: message.Request, *, speed_unit: float
+) -> message.Item | None:
     """None for a heartbeat, which has no coordinates."""
     latitude, longitude = fields.get("lat"), fields.get("lon")
     if "location" in fields:
-        latitude, _, longitude = str(fields["location"]).partition(",")
+        latitude, _, longitude = message.text(fields["location"]).partition(",")
     if latitude is None and longitude is None:
         return None
     return message.ping(
@@ -48,10 +47,10 @@ def _of_form(fields: message.Fields, request: message.Request) -> message.Item |
         # 0 is what the client says where it does not know.
         accuracy=message.known(fields.get("accuracy"), above=0),
         altitude=message.known(fields.get("altitude")),
-        speed=message.not_negative(fields.get("speed"), unit=message.KNOT),
+        speed=message.not_negative(fields.get("speed"), unit=speed_unit),
         course=message.not_negative(fields.get("bearing", fields.get("heading"))),
         battery=message.not_negative(fields.get("batt")),
-        valid=str(fields.get("valid", "true")).lower() in _TRUE,
+        valid="valid" not in fields or message.text(fields["valid"]).lower() in _TRUE,
     )
 
 
@@ -60,17 +59,16 @@ def _of_json(document: object, request: message.Request) -> message.Message:
     fields = [one for one in documents if isinstance(one, dict)]
     if not fields or len(fields) < len(documents):
         raise message.NoMessageError("no object")
-    first = {**message.form(str(fields[0].get("_", "")).strip("&")), **fields[0]}
+    if len(fields) > message.MOST_PINGS:
+        raise message.NoMessageError("too many pings")
+    first = {**message.form(message.text(fields[0].get("_")).strip("&")), **fields[0]}
     return _message(first, [_of_object(one, request) for one in fields])
 
 
 def _of_object(fields: message.Fields, request: message.Request) -> message.Item | None:
     location = fields.get("location")
     if not isinstance(location, dict):
-        made = _of_form(fields, request)
-        if isinstance(made, dict) and "speed" in made:
-            made["speed"] = message.not_negative(fields["speed"])
-        return made
+        return _of_form(fields, request, speed_unit=1.0)
     coords = location.get("coords", location)
     if not isinstance(coords, dict) or "latitude" not in coords:
         return None
