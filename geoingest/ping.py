@@ -30,6 +30,11 @@ Reason: TypeAlias = Literal[
 ]
 REASONS: tuple[Reason, ...] = get_args(Reason)
 
+# Beyond these a reading is nonsense.
+MOST_ACCURACY_M = 1e7
+LEAST_ALTITUDE_M, MOST_ALTITUDE_M = -1e5, 1e6
+MOST_SPEED = 1e5
+
 Timestamp: TypeAlias = Annotated[
     datetime.datetime,
     Meta(tz=True, description="RFC 3339 with an offset, or unix seconds or milliseconds"),
@@ -37,9 +42,13 @@ Timestamp: TypeAlias = Annotated[
 StudentId: TypeAlias = Annotated[int, Meta(ge=1, le=2**63 - 1)]
 Latitude: TypeAlias = Annotated[float, Meta(ge=-90, le=90, description="degrees, WGS 84")]
 Longitude: TypeAlias = Annotated[float, Meta(ge=-180, le=180, description="degrees, WGS 84")]
-Accuracy: TypeAlias = Annotated[float, Meta(ge=0, le=1e7, description="radius in metres")]
-Altitude: TypeAlias = Annotated[float, Meta(ge=-1e5, le=1e6, description="metres")]
-Speed: TypeAlias = Annotated[float, Meta(ge=0, le=1e5, description="metres per second")]
+Accuracy: TypeAlias = Annotated[
+    float, Meta(ge=0, le=MOST_ACCURACY_M, description="radius in metres")
+]
+Altitude: TypeAlias = Annotated[
+    float, Meta(ge=LEAST_ALTITUDE_M, le=MOST_ALTITUDE_M, description="metres")
+]
+Speed: TypeAlias = Annotated[float, Meta(ge=0, le=MOST_SPEED, description="metres per second")]
 Course: TypeAlias = Annotated[float, Meta(ge=0, le=360, description="degrees from true north")]
 Battery: TypeAlias = Annotated[float, Meta(ge=0, le=100, description="percent")]
 

@@ -10,7 +10,7 @@ import pytest
 from bench import dialects, replays
 from geoingest.ingest import apps, fixes
 from geoingest.ingest.protocols import message
-from tests import benches, test_ping
+from tests import benches, test_ping, test_protocols
 
 _TOKENS = ("token-of-a-phone", "token-of-another")
 _WAYS = (*dialects.APPS, dialects.OVERLAND_BATCH)
@@ -45,8 +45,7 @@ def test_the_decoder_of_its_app_understands_it(way: dialects.Dialect, start_ms: 
     credential = sent.token or headers["authorization"].split(" ")[1]
     assert credential in (_TOKENS[1], way.credential(_TOKENS[1]).lower())
     assert len(fixes.decode(sent.items, test_ping.terms()).pings) == way.pings
-    for item, own in zip(sent.items, ours, strict=False):
-        assert isinstance(item, dict)
+    for item, own in zip(map(test_protocols.values, sent.items), ours, strict=False):
         # They tell them as precisely as their app does.
         assert item["latitude"] == own["latitude"]
         assert item["longitude"] == own["longitude"]

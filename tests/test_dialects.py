@@ -6,9 +6,11 @@ import datetime
 
 import pytest
 
+from geoingest import ping
 from geoingest.ingest import apps
 from geoingest.ingest.protocols import message
 from geoingest.local import clients, dialects, traces
+from tests import test_protocols
 
 _FIX = traces.Fix(
     datetime.datetime(2026, 11, 22, 10, 0, 7, tzinfo=datetime.UTC), 52.516312, -13.377704
@@ -30,10 +32,9 @@ def _decoded(client: clients.Client, parcel: dialects.Parcel) -> message.Message
 
 
 def _key(item: object) -> tuple[float, float, float]:
-    assert isinstance(item, dict)
-    at = item["timestamp"]
-    moment = datetime.datetime.fromisoformat(at).timestamp() if isinstance(at, str) else at
-    return moment, item["latitude"], item["longitude"]
+    found = test_protocols.values(item)
+    moment = ping.instant(found["timestamp"]).timestamp()
+    return moment, found["latitude"], found["longitude"]
 
 
 @pytest.mark.parametrize("client", _APPS, ids=lambda client: client.name)
@@ -43,10 +44,10 @@ def test_a_fix_arrives_as_it_was_recorded(client: clients.Client) -> None:
 
     (item,) = sent.items
     assert _key(item) == (_FIX.timestamp.timestamp(), _FIX.latitude, _FIX.longitude)
-    assert isinstance(item, dict)
-    assert item["battery"] == pytest.approx(80)
+    found = test_protocols.values(item)
+    assert found["battery"] == pytest.approx(80)
     if client is not clients.TRACCAR_ANDROID:
-        assert item.get("course") is None
+        assert "course" not in found
 
 
 @pytest.mark.parametrize("client", [clients.OVERLAND, clients.COLOTA], ids=lambda one: one.name)

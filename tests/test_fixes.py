@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import json
 from typing import Any
 
 import pytest
@@ -18,7 +19,7 @@ _FROM_2001 = 978_307_200
 
 
 def _item(timestamp: object = _NOW, **more: Any) -> dict[str, object]:
-    return message.ping(timestamp, 52.5, 13.25, **more)
+    return message.item(timestamp, 52.5, 13.25, **more)
 
 
 def _only(item: object) -> ping.Ping:
@@ -60,6 +61,21 @@ def test_what_no_known_fault_explains_is_too_old(age: int) -> None:
     assert _reason(_item(_NOW - age)) == "too_old"
 
 
+def test_the_quick_way_is_looked_at_again_when_one_is_not_admitted() -> None:
+    """Put right, rejected with what it was, or as it is: each by itself."""
+    ages_days = [0, 91, _WEEKS_1024 // 86_400]
+    times = [test_ping.NOW - datetime.timedelta(days=age) for age in ages_days]
+    items = [ping.PingBody(at, 52.5, 13.25, speed=1.5) for at in times]
+
+    found = fixes.decode(items, test_ping.terms())
+
+    assert [rows.decode(row).flags for row in found.pings] == [None, ping.Flag.GPS_ROLLOVER]
+    assert [(one.position, one.reason) for one in found.rejected] == [(1, "too_old")]
+    assert json.loads(found.rejected[0].raw)["timestamp"] == times[1].isoformat().replace(
+        "+00:00", "Z"
+    )
+
+
 def test_what_two_faults_would_explain_is_too_old() -> None:
     """With many years taken, either could be meant."""
     years = 20 * 365 * test_ping.DAY_US
@@ -94,5 +110,5 @@ def test_marks_add_up() -> None:
 @pytest.mark.parametrize("place", [(0, 0), (0.0, -0.0)])
 def test_null_island_is_no_place(place: tuple[float, float]) -> None:
     """Exactly 0, 0 is what a receiver without a fix says; the equator itself is one."""
-    assert _reason(message.ping(_NOW, *place)) == "null_island"
-    assert _only(message.ping(_NOW, 0, 13.25)).latitude == 0
+    assert _reason(message.item(_NOW, *place)) == "null_island"
+    assert _only(message.item(_NOW, 0, 13.25)).latitude == 0

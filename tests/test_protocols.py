@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import datetime
 import json
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from geoingest import ping
 from geoingest.ingest import apps, fixes
 from geoingest.ingest.protocols import (
     colota,
@@ -30,11 +33,27 @@ def _request(query: str = "", body: bytes | object = b"", kind: str = "") -> mes
     return message.Request(query, kind, raw, RECEIVED_AT)
 
 
-def _only(sent: message.Message) -> Any:
-    """The one item; what is NULL is left out."""
-    (item,) = sent.items
+def values(item: object) -> dict[str, Any]:
+    """What an item holds, whichever way it has come; the timestamp in microseconds since 2000."""
+    if isinstance(item, ping.PingBody):
+        item = msgspec.structs.asdict(item)
     assert isinstance(item, dict)
-    return {name: value for name, value in item.items() if value is not None}
+    known = {name: value for name, value in item.items() if value is not None}
+    return {**known, "timestamp": _us(item["timestamp"])}
+
+
+def _us(timestamp: object) -> int:
+    if isinstance(timestamp, str):
+        timestamp = datetime.datetime.fromisoformat(timestamp)
+    if isinstance(timestamp, datetime.datetime):
+        return ping.instant_us(timestamp)
+    assert isinstance(timestamp, int | float)
+    return ping.number_us(timestamp)
+
+
+def _only(sent: message.Message) -> dict[str, Any]:
+    (item,) = sent.items
+    return values(item)
 
 
 _OVERLAND = {
@@ -286,7 +305,45 @@ def test_a_message_comes_to_exact_values(
     app: Any, sent: message.Request, expected: dict[str, object]
 ) -> None:
     """In UTC, degrees, metres, metres per second, percent; what is unknown is left out."""
-    assert _only(app(sent)) == expected
+    assert _only(app(sent)) == values(expected)
+
+
+@pytest.mark.parametrize(("app", "sent", "expected"), MESSAGES)
+def test_the_careful_way_comes_to_the_same(
+    app: Any,
+    sent: message.Request,
+    expected: dict[str, object],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """As if everything about it were unusual."""
+
+    def unusual(*_values: object, **_more: object) -> None:
+        raise message.UnusualError
+
+    monkeypatch.setattr(message, "usual", unusual)
+
+    assert isinstance(app(sent).items[0], dict)
+    assert _only(app(sent)) == values(expected)
+
+
+def test_what_the_apps_themselves_send_goes_the_quick_way() -> None:
+    """The careful one is for what hardly comes."""
+    quick = [
+        param.id
+        for param in MESSAGES
+        if isinstance(param.values[0](param.values[1]).items[0], ping.PingBody)  # type: ignore[operator]  # a decoder
+    ]
+
+    assert quick == [
+        "Traccar Client for Android up to 8",
+        "Traccar Client 10",
+        "Traccar Client 9",
+        "OwnTracks",
+        "Overland",
+        "GPSLogger, all of it",
+        "Colota, whose speed is in metres per second",
+        "Colota, in Overland's envelope",
+    ]
 
 
 TOKENS = [

@@ -19,17 +19,16 @@ _corrected = {flag: metrics.pings_corrected.labels(str(flag.name).lower()) for f
 
 
 def decode(items: Sequence[object], terms: ping.Admission) -> content.Decoded:
-    """What the items of a message come to, which message.ping has made.
+    """What the items of a message come to, as its protocol has made them: all in the one way or the other.
 
     Exactly 0, 0 is a receiver without a fix. A timestamp that is too old and would be right but for
     a known fault is corrected; a fix that is not valid is kept, and never the newest position.
     """
-    try:
-        admitted = admission.admit(msgspec.convert(items, list[ping.PingBody]), terms)
-    except salvage.UNFIT:
+    if not items or type(items[0]) is not ping.PingBody:
         return salvage.salvage(items, terms, _admit_one)
-    if str in map(type, admitted) or any(map(_is_odd, items)):
-        return salvage.salvage(items, terms, _admit_one)
+    admitted = admission.admit(cast("Sequence[ping.PingBody]", items), terms)
+    if str in map(type, admitted):
+        return salvage.salvage(map(msgspec.to_builtins, items), terms, _admit_one)
     return content.Decoded(len(admitted), cast("list[rows.Row]", admitted))
 
 
@@ -61,10 +60,6 @@ def _put_right(timestamp: object, terms: ping.Admission) -> tuple[ping.Flag, int
         if terms.oldest_us <= us + behind_us <= terms.newest_us
     ]
     return plausible[0] if len(plausible) == 1 else None
-
-
-def _is_odd(item: object) -> bool:
-    return isinstance(item, dict) and ("valid" in item or _is_null_island(item))
 
 
 def _is_null_island(item: dict[str, object]) -> bool:

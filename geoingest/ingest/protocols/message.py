@@ -1,4 +1,9 @@
-"""An app's request, and what it comes to: pings as POST /v1/pings takes them, and whose they are."""
+"""An app's request, and what it comes to: pings as POST /v1/pings takes them, and whose they are.
+
+A protocol has two ways. The quick one takes a message in which everything is as it should be, typed by
+msgspec: nearly all are. Whatever is unusual about the rest (numbers in strings, NaN, a fix that is not
+valid, another's member in the place) the careful one looks at, value by value, and it decides.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +13,12 @@ import urllib.parse
 from collections.abc import Mapping
 from typing import NamedTuple, TypeAlias
 
-# One ping, or whatever stood in its place: what cannot be one is rejected with its reason later.
+import msgspec
+
+from geoingest import ping
+
+# One ping: a PingBody from the quick way; from the careful one a mapping, or whatever stood in its
+# place, and what cannot be a ping is rejected with its reason later. A message has the one or the other.
 Item: TypeAlias = object
 Fields: TypeAlias = Mapping[str, object]
 
@@ -24,6 +34,14 @@ _SHORTEST_INSTANT = len("2026-11-22T10:00:00Z")
 
 class NoMessageError(ValueError):
     """The request is none of this app's."""
+
+
+class UnusualError(ValueError):
+    """The message is for the careful way."""
+
+
+# What the quick way raises.
+UNUSUAL = (msgspec.DecodeError, UnicodeDecodeError, RecursionError, UnusualError)
 
 
 class Request(NamedTuple):
@@ -116,7 +134,47 @@ def instant(value: object) -> object:
     return (moment if moment.tzinfo else moment.replace(tzinfo=datetime.UTC)).isoformat()
 
 
-def ping(
+def usual(
+    timestamp: datetime.datetime | float,
+    latitude: float,
+    longitude: float,
+    *,
+    accuracy: float | None,
+    altitude: float | None,
+    speed: float | None,
+    course: float | None,
+    battery: float | None,
+) -> ping.PingBody:
+    """The quick way's item, of a place that is one; what is below zero is not known.
+
+    UnusualError for a value that is out of its range, and for 0, 0.
+    """
+    if latitude == 0 == longitude:
+        raise UnusualError
+    if accuracy is not None and not 0 < accuracy <= ping.MOST_ACCURACY_M:
+        _require_unknown(accuracy)
+        accuracy = None
+    if altitude is not None and not ping.LEAST_ALTITUDE_M <= altitude <= ping.MOST_ALTITUDE_M:
+        raise UnusualError
+    if speed is not None and not 0 <= speed <= ping.MOST_SPEED:
+        _require_unknown(speed)
+        speed = None
+    if course is not None and not 0 <= course <= 360:
+        _require_unknown(course)
+        course = None
+    if battery is not None and not 0 <= battery <= 100:
+        _require_unknown(battery)
+        battery = None
+    return ping.PingBody(timestamp, latitude, longitude, accuracy, altitude, speed, course, battery)
+
+
+def _require_unknown(reading: float) -> None:
+    # Not so for what is too large, or no number.
+    if not reading <= 0:
+        raise UnusualError
+
+
+def item(
     timestamp: object,
     latitude: object,
     longitude: object,

@@ -7,8 +7,12 @@ while older ones drain.
 
 from __future__ import annotations
 
+from typing import Annotated, Literal
+
+import msgspec
 import orjson
 
+from geoingest import ping
 from geoingest.ingest import parse
 from geoingest.ingest.protocols import message
 
@@ -27,8 +31,64 @@ _STEPS = {
 }
 
 
+class _Point(msgspec.Struct, gc=False):
+    type: Literal["Point"]
+    coordinates: tuple[ping.Longitude, ping.Latitude]
+
+
+class _Properties(msgspec.Struct, gc=False):
+    timestamp: ping.Timestamp
+    altitude: float | None = None
+    speed: float | None = None
+    course: float | None = None
+    horizontal_accuracy: ping.Accuracy | None = None
+    battery_level: float | None = None
+    # With either it tells of something else.
+    action: None = None
+    type: None = None
+
+
+class _Feature(msgspec.Struct, gc=False):
+    geometry: _Point
+    properties: _Properties
+
+
+class _Batch(msgspec.Struct, gc=False):
+    locations: Annotated[list[_Feature], msgspec.Meta(max_length=message.MOST_PINGS)]
+    current: _Feature | None = None
+
+
+_batch = msgspec.json.Decoder(_Batch)
+
+
 def decode(request: message.Request) -> message.Message:
     """The message of one request; ValueError when it is none."""
+    token = message.form(request.query).get("token")
+    try:
+        batch = _batch.decode(request.body)
+        current = [] if batch.current is None else [batch.current]
+        return message.Message(token, [_usual(one) for one in (*batch.locations, *current)])
+    except message.UNUSUAL:
+        return _carefully(request, token)
+
+
+def _usual(feature: _Feature) -> message.Item:
+    longitude, latitude = feature.geometry.coordinates
+    properties = feature.properties
+    level = properties.battery_level
+    return message.usual(
+        properties.timestamp,
+        latitude,
+        longitude,
+        accuracy=properties.horizontal_accuracy,
+        altitude=properties.altitude,
+        speed=properties.speed,
+        course=properties.course,
+        battery=None if level is None else level * 100,
+    )
+
+
+def _carefully(request: message.Request, token: str | None) -> message.Message:
     document = parse.document(request.body)
     if not isinstance(document, dict):
         raise message.NoMessageError("no object")
@@ -40,7 +100,6 @@ def decode(request: message.Request) -> message.Message:
     features = [*locations, *([document["current"]] if document.get("current") else [])]
     items = [_item(feature) for feature in features]
     pings = [item for item in items if item is not None]
-    token = message.form(request.query).get("token")
     return message.Message(token, pings, ignored=len(items) - len(pings))
 
 
@@ -65,11 +124,11 @@ def _item(feature: object) -> message.Item | None:
     if not isinstance(point, list) or len(point) < 2:
         return feature
     accuracy = message.number(properties.get("horizontal_accuracy"))
-    return message.ping(
+    return message.item(
         properties.get("timestamp"),
         point[1],
         point[0],
-        accuracy=message.not_negative(accuracy),
+        accuracy=message.known(accuracy, above=0),
         altitude=message.known(properties.get("altitude")),
         speed=message.not_negative(properties.get("speed")),
         course=message.not_negative(properties.get("course")),

@@ -7,7 +7,9 @@ per second. The device's identifier is its token.
 
 from __future__ import annotations
 
-from geoingest import http
+import msgspec
+
+from geoingest import http, ping
 from geoingest.ingest import parse
 from geoingest.ingest.protocols import message
 
@@ -16,17 +18,100 @@ _TRUE = ("true", "1")
 _MILLISECONDS_FROM = 2_147_483_647
 
 
+class _Form(msgspec.Struct, gc=False):
+    """What all clients send that write forms, as text."""
+
+    id: str
+    timestamp: float
+    lat: ping.Latitude
+    lon: ping.Longitude
+    accuracy: float | None = None
+    altitude: float | None = None
+    speed: float | None = None
+    bearing: float | None = None
+    batt: float | None = None
+    # Each of these would need a closer look.
+    valid: None = None
+    location: None = None
+    heading: None = None
+
+
+class _Coords(msgspec.Struct, gc=False):
+    latitude: ping.Latitude
+    longitude: ping.Longitude
+    accuracy: float | None = None
+    altitude: float | None = None
+    speed: float | None = None
+    heading: float | None = None
+
+
+class _Battery(msgspec.Struct, gc=False):
+    level: float | None = None
+
+
+class _Location(msgspec.Struct, gc=False):
+    timestamp: ping.Timestamp
+    coords: _Coords
+    battery: _Battery = msgspec.field(default_factory=_Battery)
+
+
+class _Envelope(msgspec.Struct, gc=False):
+    """What client 9 sends."""
+
+    device_id: str
+    location: _Location
+
+
+_envelope = msgspec.json.Decoder(_Envelope)
+
+
 def decode(request: message.Request) -> message.Message:
     """The message of one request; ValueError when it is none."""
     if request.content_type.startswith(http.JSON):
-        return _of_json(parse.document(request.body), request)
-    text = request.query or request.body.decode(errors="replace")
-    fields = message.form(text)
-    return _message(fields, [_of_form(fields, request, speed_unit=message.KNOT)])
+        try:
+            return _usual_json(_envelope.decode(request.body))
+        except message.UNUSUAL:
+            return _of_json(parse.document(request.body), request)
+    fields = message.form(request.query or request.body.decode(errors="replace"))
+    try:
+        return _usual_form(msgspec.convert(fields, _Form, strict=False))
+    except message.UNUSUAL:
+        return _message(fields, [_of_form(fields, request, speed_unit=message.KNOT)])
+
+
+def _usual_form(form: _Form) -> message.Message:
+    timestamp = form.timestamp
+    item = message.usual(
+        timestamp if timestamp < _MILLISECONDS_FROM else timestamp / 1000,
+        form.lat,
+        form.lon,
+        accuracy=form.accuracy,
+        altitude=form.altitude,
+        speed=None if form.speed is None else form.speed * message.KNOT,
+        course=form.bearing,
+        battery=form.batt,
+    )
+    return message.Message(form.id, [item])
+
+
+def _usual_json(envelope: _Envelope) -> message.Message:
+    location = envelope.location
+    coords, level = location.coords, location.battery.level
+    item = message.usual(
+        location.timestamp,
+        coords.latitude,
+        coords.longitude,
+        accuracy=coords.accuracy,
+        altitude=coords.altitude,
+        speed=coords.speed,
+        course=coords.heading,
+        battery=None if level is None else level * 100,
+    )
+    return message.Message(envelope.device_id, [item])
 
 
 def _message(fields: message.Fields, items: list[message.Item]) -> message.Message:
-    token = fields.get("id") or fields.get("deviceid") or fields.get("device_id")
+    token = fields.get("device_id") or fields.get("id") or fields.get("deviceid")
     pings = [item for item in items if item is not None]
     return message.Message(message.text(token) or None, pings, len(items) - len(pings))
 
@@ -40,7 +125,7 @@ def _of_form(
         latitude, _, longitude = message.text(fields["location"]).partition(",")
     if latitude is None and longitude is None:
         return None
-    return message.ping(
+    return message.item(
         _timestamp(fields.get("timestamp"), request),
         latitude,
         longitude,
@@ -74,7 +159,7 @@ def _of_object(fields: message.Fields, request: message.Request) -> message.Item
         return None
     battery = location.get("battery")
     level = battery.get("level") if isinstance(battery, dict) else None
-    return message.ping(
+    return message.item(
         location.get("timestamp", request.received_at),
         coords["latitude"],
         coords.get("longitude"),
