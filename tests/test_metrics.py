@@ -31,6 +31,7 @@ REFUSALS = _reasons(errors.ServiceError)
 CLOSED: dict[tuple[str, str], set[str]] = {
     ("geoingest_pings_rejected", "reason"): set(ping.REASONS),
     ("geoingest_messages_ignored", "app"): {app.name for app in apps.APPS},
+    ("geoingest_pings_corrected", "correction"): {"gps_rollover", "epoch_2001"},
     ("geoingest_pings_refused", "reason"): REFUSALS,
     ("geoingest_pings_failed", "reason"): REFUSALS,
     ("geoingest_auth_failures", "reason"): {"unauthenticated", "credentials_stale"},
