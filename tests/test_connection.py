@@ -411,34 +411,37 @@ async def test_closing_waits_for_the_answers_that_are_due() -> None:
 def test_a_head_is_known_again_only_with_plain_fields() -> None:
     """Query, token and length may differ; every other byte, a longer body or an odd token is parsed."""
     raw = _post()
-    message = _parsed(raw)
-    known = head.remember(message, raw[: -len(_GOOD)], max_body_bytes=_MOST_BYTES)
+    plain = head.describe(_parsed(raw))
+    known = head.remember(plain, raw[: -len(_GOOD)], max_body_bytes=_MOST_BYTES)
     assert known is not None
 
     bearer = f"Bearer {_OTHER_TOKEN}".encode()
-    assert known.read(_post(_SECOND, token=_OTHER_TOKEN)) == posted.Posted(
-        "/v1/pings", "POST", "", "", bearer, _SECOND
-    )
-    for other in (
-        _post() + b"x",
-        _post()[:-1],
+    other = posted.Posted("/v1/pings", "POST", "", "", bearer, _SECOND)
+    assert known.read(_post(_SECOND, token=_OTHER_TOKEN)) == (other, 0, b"")
+    assert known.read(_post(_SECOND, token=_OTHER_TOKEN) + b"POST") == (other, 0, b"POST")
+    part = other._replace(body=_SECOND[:-5])
+    assert known.read(_post(_SECOND, token=_OTHER_TOKEN)[:-5]) == (part, 5, b"")
+    for odd in (
         _post(token="a\nb"),
         _post(token="a\tb"),
         _post(token="a\u00fcb"),
         _post().replace(b"phone/1.0", b"phone/1.1"),
         _post().replace(b"Content-Length: ", b"Content-Length: +"),
         raw[: raw.find(b"\r\n\r\n")],
+        _post(b" " * (_MOST_BYTES + 1)),
     ):
-        assert known.read(other) is None
+        assert known.read(odd) is None
 
 
 def test_a_query_may_differ_where_it_is_plain() -> None:
     """The parser accepts more; what it would have to look at goes to it."""
     raw = _REQUESTS["traccar"]
-    known = head.remember(_parsed(raw), raw, max_body_bytes=_MOST_BYTES)
+    known = head.remember(head.describe(_parsed(raw)), raw, max_body_bytes=_MOST_BYTES)
     assert known is not None
 
-    assert known.read(raw.replace(b"speed=1", b"speed=%31+2")) == posted.Posted(
+    begun = known.read(raw.replace(b"speed=1", b"speed=%31+2"))
+    assert begun is not None
+    assert begun.given == posted.Posted(
         "/v1/traccar", "POST", _TRACCAR.split("?")[1][:-10] + "%31+2", "", b"", b""
     )
     for odd in (b"speed=1\t", b"speed=\xfc", b"speed=#1", b"speed= 1", b"speed=1\r\nA: b"):

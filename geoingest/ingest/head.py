@@ -30,6 +30,14 @@ _TAKEN = {
 }
 
 
+class Begun(NamedTuple):
+    """A request whose head is there: with the body as far as it came, what is missing, what came behind."""
+
+    given: posted.Posted
+    missing_bytes: int
+    rest: bytes
+
+
 class Head(NamedTuple):
     """What stays the same between requests: everything around the fields, of which some may be missing."""
 
@@ -39,8 +47,8 @@ class Head(NamedTuple):
     plain: posted.Posted
     max_body_bytes: int
 
-    def read(self, raw: bytes) -> posted.Posted | None:
-        """The request, where `raw` is a whole one with this head; else None.
+    def read(self, raw: bytes) -> Begun | None:
+        """The request that `raw` begins with, where it has this head; else None.
 
         Bytes equal to those that the parser has accepted need no second look; what may differ is
         checked here.
@@ -61,17 +69,20 @@ class Head(NamedTuple):
                 return None
             found[name] = value
             at = stop + len(behind)
-        body = raw[at:]
-        if int(found["length"]) != len(body) or len(body) > self.max_body_bytes:
-            return None
         path, method, _, content_type, _, _ = self.plain
-        return posted.Posted(
+        length = int(found["length"])
+        if length > self.max_body_bytes:
+            return None
+        end = at + length
+        body = raw[at:end]
+        given = posted.Posted(
             path, method, found["query"].decode(), content_type, found["authorization"], body
         )
+        return Begun(given, length - len(body), raw[end:])
 
 
-def remember(message: RawRequestMessage, head: bytes, *, max_body_bytes: int) -> Head | None:
-    """The parsed head, to be known again; None when a field is there twice."""
+def remember(plain: posted.Posted, head: bytes, *, max_body_bytes: int) -> Head | None:
+    """The head that was parsed to this, to be known again; None when a field is there twice."""
     fields = list(_FIELDS.finditer(head))
     names = [str(one.lastgroup) for one in fields]
     if len(set(names)) < len(names):
@@ -82,7 +93,7 @@ def remember(message: RawRequestMessage, head: bytes, *, max_body_bytes: int) ->
     return Head(
         head[: starts[0]],
         tuple(zip(names, behind, strict=True)),
-        describe(message),
+        plain,
         max_body_bytes,
     )
 

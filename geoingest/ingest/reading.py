@@ -15,6 +15,7 @@ from geoingest.ingest import door, head, posted
 
 # A path without its query; what is no path of ours has other bytes in it.
 _TARGET = re.compile(rb"[/a-z0-9]*")
+_LONGEST_START_BYTES = 64
 # A head that is longer is aiohttp's to refuse.
 _LONGEST_HEAD_BYTES = 16 * 1024
 
@@ -50,9 +51,9 @@ class Reading:
         if self.unfinished is not None:
             return self._gather(self.unfinished, data)
         if self._head is not None and not self.rest:
-            known = self._head.read(data)
-            if known is not None:
-                return known
+            begun = self._head.read(data)
+            if begun is not None:
+                return self._continue(begun)
         self.rest += data
         return self._begin(self.rest)
 
@@ -67,15 +68,24 @@ class Reading:
             message, self._doors, max_body_bytes=self._max_body_bytes
         ):
             return Unfinished.FOREIGN
-        self._head = head.remember(message, raw[:end], max_body_bytes=self._max_body_bytes)
-        self.unfinished = head.describe(message)
-        self._missing_bytes = head.length(message)
-        self.rest = b""
-        return self._gather(self.unfinished, raw[end:])
+        given = head.describe(message)
+        self._head = head.remember(given, raw[:end], max_body_bytes=self._max_body_bytes)
+        body, length = raw[end:], head.length(message)
+        came = body[:length]
+        return self._continue(
+            head.Begun(given._replace(body=came), length - len(came), body[length:])
+        )
+
+    def _continue(self, begun: head.Begun) -> Found:
+        given, self._missing_bytes, self.rest = begun
+        if not self._missing_bytes:
+            return given
+        self.unfinished, self._pieces = given, [given.body]
+        return Unfinished.PART
 
     def _may_be_plain(self, raw: bytes) -> bool:
         """False as soon as the method and the path are no door's."""
-        method, ends, rest = raw.partition(b" ")
+        method, ends, rest = raw[:_LONGEST_START_BYTES].partition(b" ")
         if not ends:
             return any(one.startswith(method) for one in head.METHODS)
         target = _TARGET.match(rest)
