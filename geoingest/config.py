@@ -70,7 +70,7 @@ class Config:
     )
     busy_wait_seconds: float = _setting(
         "GEOINGEST_BUSY_WAIT_SECONDS",
-        0.027,
+        0.03,
         "overload: no more is taken than is written in this time",
     )
     max_body_bytes: int = _setting("GEOINGEST_MAX_BODY_BYTES", 2097152, "one request, decompressed")
