@@ -17,7 +17,7 @@ import pytest
 from typing_extensions import override
 
 from geoingest import db, errors
-from geoingest.lifecycle import archive, partitions
+from geoingest.lifecycle import archive, parquet, partitions
 from tests import conftest, processes
 
 DAY = datetime.datetime(2026, 8, 14, tzinfo=datetime.UTC)
@@ -29,7 +29,7 @@ _PATIENCE_SECONDS = 30.0
 _PROGRAM = """
 import datetime, pathlib, resource, sys
 from geoingest import db
-from geoingest.lifecycle import archive
+from geoingest.lifecycle import archive, parquet
 url, folder, fault = sys.argv[1:]
 exec(fault)
 day = datetime.datetime(2026, 8, 14, tzinfo=datetime.UTC)
@@ -162,7 +162,7 @@ def test_what_is_incomplete_replaces_nothing(
             return super().execute(query, *arguments, **options)
 
     connection.cursor_factory = Late
-    with pytest.raises(archive.IncompleteError, match="300 of 301"):
+    with pytest.raises(parquet.IncompleteError, match="300 of 301"):
         _write(connection, tmp_path)
 
     assert _path(tmp_path).read_bytes() == before
@@ -204,7 +204,7 @@ def test_memory_does_not_grow_with_the_day(
     database.query(_INSERT, MANY_PINGS, DAY, datetime.timedelta(milliseconds=205))
 
     many = _peak_mib(database, tmp_path)
-    at_once = _peak_mib(database, tmp_path, "archive._BATCH_ROWS = 10_000_000")
+    at_once = _peak_mib(database, tmp_path, "parquet.BATCH_ROWS = 10_000_000")
 
     assert many - few < 60
     assert at_once - few > 80
@@ -244,7 +244,7 @@ def test_the_check_finds_a_program_that_writes_in_place(
     database.query(_INSERT, MANY_PINGS, DAY, datetime.timedelta(milliseconds=205))
     path = _path(tmp_path)
 
-    left = _left_by_a_killed(database, tmp_path, path, "archive._beside = lambda path: path")
+    left = _left_by_a_killed(database, tmp_path, path, "parquet.beside = lambda path: path")
 
     assert left == [path.name]
 

@@ -8,30 +8,20 @@ from __future__ import annotations
 
 import contextlib
 import datetime
-import os
 import pathlib
-from collections.abc import Iterator, Sequence
 from typing import Any
 
 import psycopg
 import psycopg.rows
 
 from geoingest import config, db, errors
-from geoingest.lifecycle import partitions
-
-# In memory at once, some ten megabytes.
-_BATCH_ROWS = 20_000
-_WORDS = "GEOINGEST_ARCHIVE_DIR needs pyarrow: pip install 'geoingest[archive]'"
-
-
-class IncompleteError(errors.GeoingestError):
-    """What was written is not what the table holds; the table must keep it."""
+from geoingest.lifecycle import parquet, partitions
 
 
 def check(settings: config.Config) -> None:
     """SettingsError when there is to be an archive and nothing to write it with."""
     if settings.archive_dir:
-        _pyarrow()
+        parquet.pyarrow()
 
 
 def write(
@@ -67,23 +57,23 @@ def _write(
     day_start: datetime.datetime,
     day_end: datetime.datetime,
 ) -> int:
-    _make(path.parent)
-    beside = _beside(path)
+    parquet.make(path.parent)
+    beside = parquet.beside(path)
     with connection.transaction():
         streamed = _stream(connection, beside, day_start, day_end)
         count = connection.execute(db.queries()["count_pings"], [day_start, day_end])
         expected = db.one(count)["pings"]
-    written = _count(beside)
+    written = parquet.count(beside)
     if not written == streamed == expected:
-        raise IncompleteError(
+        raise parquet.IncompleteError(
             f"{path.name}: {written} of {expected} pings written, {streamed} read"
         )
-    with contextlib.suppress(IncompleteError):
-        if (kept := _count(path)) > written:
+    with contextlib.suppress(parquet.IncompleteError):
+        if (kept := parquet.count(path)) > written:
             beside.unlink()
             return kept
     beside.replace(path)
-    _sync(path.parent)
+    parquet.sync(path.parent)
     return written
 
 
@@ -93,18 +83,17 @@ def _stream(
     day_start: datetime.datetime,
     day_end: datetime.datetime,
 ) -> int:
-    pyarrow, parquet = _pyarrow()
-    schema = _schema(pyarrow)
+    pyarrow, _ = parquet.pyarrow()
+    schema = parquet.schema()
     streamed = 0
     with (
-        _create(path) as file,
-        parquet.ParquetWriter(file, schema, compression="zstd", write_page_checksum=True) as writer,
+        parquet.writer(path, schema) as writer,
         psycopg.RawServerCursor[tuple[Any, ...]](
             connection, "archive", row_factory=psycopg.rows.tuple_row
         ) as cursor,
     ):
         cursor.execute(db.queries()["pings_of_day"], [day_start, day_end], binary=True)
-        while rows := cursor.fetchmany(_BATCH_ROWS):
+        while rows := cursor.fetchmany(parquet.BATCH_ROWS):
             columns = [
                 pyarrow.array(column, field.type)
                 for column, field in zip(zip(*rows, strict=True), schema, strict=True)
@@ -112,76 +101,3 @@ def _stream(
             writer.write_batch(pyarrow.record_batch(columns, schema=schema))
             streamed += len(rows)
     return streamed
-
-
-def _count(path: pathlib.Path) -> int:
-    """Reads every page: what does not come back whole raises."""
-    pyarrow, parquet = _pyarrow()
-    try:
-        with parquet.ParquetFile(path, page_checksum_verification=True) as file:
-            return sum(batch.num_rows for batch in file.iter_batches(_BATCH_ROWS))
-    except (OSError, pyarrow.ArrowException) as exc:
-        raise IncompleteError(f"{path.name} cannot be read back") from exc
-
-
-def _pyarrow() -> Sequence[Any]:
-    """An extra of some hundred megabytes: imported when there is something to write."""
-    try:
-        import pyarrow  # noqa: PLC0415
-        import pyarrow.parquet  # noqa: PLC0415
-    except ImportError as exc:
-        raise errors.SettingsError(_WORDS) from exc
-    return pyarrow, pyarrow.parquet
-
-
-def _schema(pyarrow: Any) -> Any:
-    instant = pyarrow.timestamp("us", tz="UTC")
-    required = [
-        ("student_id", pyarrow.int64()),
-        ("timestamp", instant),
-        ("device_id", pyarrow.int32()),
-        ("latitude", pyarrow.float64()),
-        ("longitude", pyarrow.float64()),
-    ]
-    optional = [
-        *((name, pyarrow.float32()) for name in ("accuracy", "altitude", "speed", "course")),
-        ("battery", pyarrow.int16()),
-    ]
-    return pyarrow.schema(
-        [
-            *(pyarrow.field(name, kind, nullable=False) for name, kind in required),
-            *(pyarrow.field(name, kind) for name, kind in optional),
-            pyarrow.field("received_at", instant, nullable=False),
-            pyarrow.field("flags", pyarrow.int16()),
-        ]
-    )
-
-
-def _beside(path: pathlib.Path) -> pathlib.Path:
-    """The same name each time: what a killed run has left is written over."""
-    return path.with_suffix(".unfinished")
-
-
-@contextlib.contextmanager
-def _create(path: pathlib.Path) -> Iterator[Any]:
-    """A file that only we can read, on the disk when the block ends."""
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(descriptor, "wb") as file:
-        yield file
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def _make(folder: pathlib.Path) -> None:
-    if not folder.is_dir():
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        _sync(folder.parent)
-
-
-def _sync(folder: pathlib.Path) -> None:
-    """Names are on the disk, too."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
