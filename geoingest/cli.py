@@ -19,7 +19,7 @@ from typing_extensions import override
 import geoingest
 from geoingest import config, db, errors, logs, metrics, serve, simulation, supervisor, up, worker
 from geoingest.access import roster
-from geoingest.commands import databases, devices, jobs, options, people
+from geoingest.commands import databases, devices, erasures, jobs, options, people
 from geoingest.lifecycle import migrations
 from geoingest.local import child, clients
 
@@ -221,6 +221,7 @@ for one in (
     people.viewer_group,
     people.school_group,
     people.student_group,
+    erasures.erase_command,
 ):
     main.add_command(one)
 

@@ -120,6 +120,12 @@ class Config:
         "",
         "folder for a Parquet file of each day, before its pings are deleted; empty: no archive",
     )
+    erasure_ledger: str = _setting(
+        "GEOINGEST_ERASURE_LEDGER",
+        "",
+        "file that says who was erased, for after a restore; keep it elsewhere than the backups; "
+        "default: erasures.jsonl in the data folder",
+    )
     shutdown_seconds: float = _setting(
         "GEOINGEST_SHUTDOWN_SECONDS", 4.5, "for answering what was read before a stop"
     )
@@ -134,6 +140,15 @@ class Config:
     def folder(self) -> pathlib.Path:
         """Where the embedded databases live."""
         return pathlib.Path(self.data_dir) if self.data_dir else default_folder()
+
+    @property
+    def ledger(self) -> pathlib.Path:
+        """The file that outlives a restored database."""
+        return (
+            pathlib.Path(self.erasure_ledger)
+            if self.erasure_ledger
+            else self.folder / "erasures.jsonl"
+        )
 
     @property
     def worker_count(self) -> int:

@@ -56,6 +56,10 @@ def nobody() -> str:
         "student move --school 1",
         "student move --school 0 --students all",
         "student move --school 1 --students 1;2",
+        "erase",
+        "erase --student 1",
+        "erase --student 0 --yes",
+        "erase --student 1 --replay",
         "simulate --fast",
         "simulate --trace /nonexistent.csv",
     ],
@@ -121,6 +125,7 @@ def _ready(path: tuple[str, ...]) -> list[str]:
         ("viewer", "add"): ["--students", "all"],
         ("school", "add"): ["--time-zone", "Europe/Berlin"],
         ("student", "move"): ["--school", "1", "--students", "all"],
+        ("erase",): ["--student", "1", "--yes"],
     }
     return [*path, *needed.get(path, [])]
 

@@ -131,7 +131,9 @@ class Credentials:
     ) -> None:
         bounds = str(seen.oldest_running), str(snapshot.next_unassigned)
         for row in await connection.fetch(db.queries()["students_changed"], *bounds):
-            self._students.add(row["student_id"])
+            # Who is being erased leaves before the row does: its end could not be seen.
+            change = self._students.discard if row["is_erased"] else self._students.add
+            change(row["student_id"])
         devices = await connection.fetch(db.queries()["devices_changed"], *bounds)
         # All leave before one comes: a token may have gone from one to another.
         for row in devices:

@@ -16,6 +16,7 @@ from typing_extensions import override
 from geoingest.local import child
 
 F = TypeVar("F", bound=Callable[..., Any])
+STUDENT = click.IntRange(1, 2**63 - 1)
 FILE = click.Path(path_type=pathlib.Path, exists=True, dir_okay=False)
 _DAY_LETTERS = len("2026-11-22")
 _LONGEST = datetime.timedelta(days=365)
@@ -95,4 +96,14 @@ def archive(command: F) -> F:
         metavar="DIR",
         help="Write each day as a Parquet file there before its pings leave;"
         " GEOINGEST_ARCHIVE_DIR without it.",
+    )(command)
+
+
+def archived(command: F) -> F:
+    """Where pings that left lie, for commands that look for all of a student's."""
+    return click.option(
+        "--archive",
+        "archive_dir",
+        metavar="DIR",
+        help="Where days are archived; GEOINGEST_ARCHIVE_DIR without it.",
     )(command)

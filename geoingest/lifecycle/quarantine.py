@@ -1,4 +1,4 @@
-"""Rejected pings leave after 30 days."""
+"""Rejected pings leave after 30 days, those of an erased student with the next run."""
 
 from __future__ import annotations
 
@@ -26,6 +26,7 @@ def run_once(
     connection: db.DirectConnection, settings: config.Config, now: datetime.datetime
 ) -> Expired:
     """Deletes what is older, in pieces."""
+    of_erased = connection.execute(db.queries()["delete_rejects_of_erased"]).rowcount
     horizon = now - datetime.timedelta(days=settings.rejected_days)
     gone = 0
     while True:
@@ -34,4 +35,4 @@ def run_once(
         ).rowcount
         gone += deleted
         if deleted < _PIECE_ROWS:
-            return Expired(gone)
+            return Expired(gone + of_erased)

@@ -38,11 +38,14 @@ WHERE
 -- name: students_all
 -- credentials.Credentials.refresh, on the primary, once at start; whole table.
 SELECT student_id
-FROM students;
+FROM students
+WHERE erased_at IS NULL;
 
 -- name: students_changed
 -- credentials.Credentials.refresh, on the primary, each second; idx_students_changed.
-SELECT student_id
+SELECT
+    student_id,
+    erased_at IS NOT NULL AS is_erased
 FROM students
 WHERE
     changed_in >= $1::text::xid8

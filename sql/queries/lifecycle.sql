@@ -87,6 +87,21 @@ WHERE rejected_id IN (
     LIMIT $2
 );
 
+-- name: delete_rejects_of_erased
+-- quarantine.run_once, on the primary; whole table, once an hour; erasures_pkey, students_pkey. What a gateway that
+-- was not told goes on to send.
+DELETE FROM rejected_pings AS rejected
+USING erasures AS erasure
+WHERE
+    rejected.reason = 'unknown_student'
+    AND substring(encode(rejected.raw, 'escape') FROM '"student_id"\s*:\s*"?([0-9]{1,19})(?![0-9])')
+    = erasure.student_id::text
+    AND NOT EXISTS (
+        SELECT
+        FROM students AS student
+        WHERE student.student_id = erasure.student_id
+    );
+
 -- name: months_ready
 -- runway.Runway.look, on the primary. Catalog and one row; the names sort by month.
 SELECT
