@@ -19,7 +19,7 @@ from typing_extensions import override
 import geoingest
 from geoingest import config, db, errors, logs, metrics, serve, simulation, supervisor, up, worker
 from geoingest.access import roster
-from geoingest.commands import databases, devices, erasures, jobs, options, people
+from geoingest.commands import databases, devices, erasures, exports, jobs, options, people
 from geoingest.lifecycle import migrations
 from geoingest.local import child, clients
 
@@ -222,6 +222,7 @@ for one in (
     people.school_group,
     people.student_group,
     erasures.erase_command,
+    exports.export_command,
 ):
     main.add_command(one)
 

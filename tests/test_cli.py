@@ -60,6 +60,8 @@ def nobody() -> str:
         "erase --student 1",
         "erase --student 0 --yes",
         "erase --student 1 --replay",
+        "export",
+        "export --student 1",
         "simulate --fast",
         "simulate --trace /nonexistent.csv",
     ],
@@ -126,6 +128,7 @@ def _ready(path: tuple[str, ...]) -> list[str]:
         ("school", "add"): ["--time-zone", "Europe/Berlin"],
         ("student", "move"): ["--school", "1", "--students", "all"],
         ("erase",): ["--student", "1", "--yes"],
+        ("export",): ["--student", "1", "--output", "/nonexistent/1.zip"],
     }
     return [*path, *needed.get(path, [])]
 

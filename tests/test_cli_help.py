@@ -17,7 +17,7 @@ def test_every_command_is_there() -> None:
         *("device add", "device rotate", "device revoke"),
         *("viewer add", "school add", "student move"),
         *("jobs run", "jobs status"),
-        "erase",
+        *("erase", "export"),
     }
 
 
