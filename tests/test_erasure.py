@@ -16,6 +16,7 @@ import pytest
 from psycopg import sql
 
 from geoingest import config, db
+from geoingest.access import provision
 from geoingest.lifecycle import erasure, quarantine
 from geoingest.local import cluster
 from tests import cohorts, commands, conftest
@@ -336,6 +337,34 @@ def test_without_a_ledger_nothing_is_removed(
     assert "GEOINGEST_ERASURE_LEDGER" in result.stderr
     assert cohorts.held(cohort, victim) == before
     assert cohort.database.query("SELECT count(*) FROM devices WHERE revoked_at IS NULL") == [(4,)]
+
+
+def test_a_device_that_is_added_meanwhile_goes_too(cohort: cohorts.Cohort) -> None:
+    """It is revoked and waited for like the others, and the ledger has its number; nothing is begun twice."""
+    victim = cohort.students[0]
+    cohorts.mark(cohort.database, victim.student_id)
+    added: list[int] = []
+
+    def interfere(words: str) -> None:
+        with db.direct(cohort.database.url) as another:
+            if not added:
+                added.append(provision.add_device(another, victim.student_id)[0])
+            elif words.endswith("on its way any more"):
+                # A minute later.
+                cohorts.mark(cohort.database, victim.student_id)
+
+    with db.direct(cohort.database.url) as connection:
+        erased = erasure.erase(connection, cohort.settings, victim.student_id, tell=interfere)
+
+    assert erased.devices == 2
+    assert cohorts.held(cohort, victim) == {}
+    lines = [json.loads(line) for line in _lines(cohort)]
+    assert [one["device_ids"] for one in lines] == [
+        [victim.device_id],
+        [victim.device_id, *added],
+    ]
+    assert lines[0]["erased_at"] == lines[1]["erased_at"]
+    assert cohort.database.query("SELECT count(*) FROM erasures") == [(1,)]
 
 
 def test_a_month_that_is_detached_is_looked_through(cohort: cohorts.Cohort) -> None:
