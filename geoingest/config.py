@@ -115,6 +115,9 @@ class Config:
         "GEOINGEST_ROLLUP_DAYS", 365, "age up to which hours and days are kept"
     )
     rejected_days: int = _setting("GEOINGEST_REJECTED_DAYS", 30, "age up to which rejects are kept")
+    lookup_days: int = _setting(
+        "GEOINGEST_LOOKUP_DAYS", 365, "age up to which it is kept who looked", most=10_000
+    )
     archive_dir: str = _setting(
         "GEOINGEST_ARCHIVE_DIR",
         "",

@@ -14,7 +14,7 @@ import psycopg
 import psycopg_pool
 
 from geoingest import config, db, errors, metrics
-from geoingest.lifecycle import locks, partitions, quarantine, retention, rollups
+from geoingest.lifecycle import locks, lookups, partitions, quarantine, retention, rollups
 
 log = logging.getLogger(__name__)
 
@@ -70,6 +70,7 @@ JOBS: dict[str, Job] = {
     "partitions": Job(partitions.run_once, _HOUR_SECONDS),
     "rollups": Job(rollups.run_once, _LATE_SECONDS, rollups.backfill),
     "quarantine": Job(quarantine.run_once, _HOUR_SECONDS),
+    "lookups": Job(lookups.run_once, _HOUR_SECONDS),
     # Behind the rollups: what they have not got yet is kept.
     "retention": Job(retention.run_once, _HOUR_SECONDS),
 }

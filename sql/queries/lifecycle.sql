@@ -102,6 +102,10 @@ WHERE
         WHERE student.student_id = erasure.student_id
     );
 
+-- name: expire_lookups
+-- lookups.run_once, on the primary, in pieces so that no statement runs long; idx_lookups_looked.
+SELECT expire_lookups($1, $2) AS gone;
+
 -- name: months_ready
 -- runway.Runway.look, on the primary. Catalog and one row; the names sort by month.
 SELECT
