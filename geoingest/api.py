@@ -10,7 +10,7 @@ from geoingest import http, ping
 from geoingest.ingest import answers, apps
 from geoingest.operations import openapi
 from geoingest.tracking import endpoints as tracking
-from geoingest.tracking import formats, geojson, parameters, shapes, track
+from geoingest.tracking import formats, geojson, lookups, parameters, shapes, track
 
 _UNAUTHENTICATED = "No valid bearer token"
 _AWAY = "Not now: come again after Retry-After seconds"
@@ -153,6 +153,37 @@ _OPERATIONS = (
             _query("to", _DATE, "Last day, included; today when left out."),
         ],
     ),
+    openapi.Operation(
+        "get",
+        "/v1/students/{student_id}/lookups",
+        "Get who looked at a student",
+        "viewer",
+        {http.JSON: openapi.reference(shapes.LookupsAnswer)},
+        {
+            400: "A parameter is not valid",
+            401: _UNAUTHENTICATED,
+            404: "No such student for you",
+            503: _AWAY,
+        },
+        parameters=[
+            _path_student(),
+            _query("from", _INSTANT, "Start, included; all that is kept when left out."),
+            _query("to", _INSTANT, "End, excluded; now when left out."),
+            _query(
+                "limit",
+                {
+                    "type": "integer",
+                    "minimum": 1,
+                    "maximum": lookups.MOST_LOOKUPS,
+                    "default": parameters.DEFAULT_LOOKUPS,
+                },
+                "Look-ups per page.",
+            ),
+            _query("cursor", {"type": "string"}, "`next` of the page before."),
+        ],
+        words="Newest first: one for each answer about this student, recorded before it was sent. This"
+        " answer is on record, too.",
+    ),
 )
 
 
@@ -183,6 +214,7 @@ def document() -> bytes:
             shapes.LocationAnswer,
             shapes.LocationsAnswer,
             shapes.DaysAnswer,
+            shapes.LookupsAnswer,
             *_TRACKS,
             *_FEATURES,
         ],

@@ -1,4 +1,4 @@
-"""Introduces the parts to each other: pools, credentials, lanes, replica, and the two ports."""
+"""Introduces the parts to each other: pools, credentials, lanes, audit, replica, and the two ports."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 from aiohttp import web
 
 from geoingest import api, config, connections, db, http, metrics
-from geoingest.access import credentials, viewers
+from geoingest.access import audit, credentials, viewers
 from geoingest.ingest import (
     apps,
     batcher,
@@ -25,8 +25,8 @@ from geoingest.ingest import (
     writer,
 )
 from geoingest.operations import health, openapi, runway
+from geoingest.tracking import desk, replica
 from geoingest.tracking import endpoints as tracking_endpoints
-from geoingest.tracking import replica
 
 # Beside the fallback reads: credential poll, lag probe, partition look-up, readiness check.
 _HOUSEKEEPING_CONNECTIONS = 4
@@ -48,6 +48,7 @@ class Service:
             most_reads=settings.readers,
             max_lag_seconds=settings.max_lag_seconds,
         )
+        self.audit = audit.Audit(self._connect, timeout_seconds=settings.write_timeout_seconds)
         self.runway = runway.Runway(primary)
         self.queue = batcher.Batcher(
             overload.Limits(
@@ -87,16 +88,18 @@ class Service:
         return [
             self.credentials.run(),
             self.replica.run(),
+            self.audit.run(),
             self.runway.run(),
             *(lane.run(self.queue, one) for one in self.lanes),
         ]
 
     def checks(self) -> dict[str, health.Check]:
-        """What must be well before pings can be stored."""
+        """What must be well before pings can be stored and questions answered."""
         return {
             "primary": self.primary_problem,
             "credentials": self.credentials_problem,
             "writers": self.writers_problem,
+            "audit": self.audit_problem,
             "partitions": self.partitions_problem,
         }
 
@@ -116,6 +119,10 @@ class Service:
     async def writers_problem(self) -> str | None:
         """A readiness check."""
         return None if self.queue.open_lanes else "no writer is connected"
+
+    async def audit_problem(self) -> str | None:
+        """A readiness check."""
+        return None if self.audit.is_open else "not connected: who looks cannot be recorded"
 
 
 @contextlib.asynccontextmanager
@@ -158,10 +165,10 @@ def public(settings: config.Config, service: Service) -> web.Application:
     seconds = settings.body_timeout_seconds
     app.add_routes(endpoints.routes(service.doors, body_timeout_seconds=seconds))
     reading = tracking_endpoints.Endpoints(
-        viewers,
-        service.replica,
+        desk.Desk(viewers, service.replica, service.audit.record),
         detail_days=settings.detail_days,
         rollup_days=settings.rollup_days,
+        lookup_days=settings.lookup_days,
     )
     app.add_routes(tracking_endpoints.routes(reading))
     app.add_routes(openapi.routes(api.document()))

@@ -17,7 +17,8 @@ GeoingestError
 │   ├── ShuttingDownError           shutting_down
 │   ├── StaleCredentialsError       credentials_stale
 │   ├── DatabaseUnavailableError    database_unavailable
-│   └── WriteFailedError            write_failed: the batch did not commit, or we cannot know
+│   ├── WriteFailedError            write_failed: the batch did not commit, or we cannot know
+│   └── NotRecordedError            not_recorded: the look-up may not be on record, so nothing is shown
 ├── SettingsError               exit code 78
 ├── DatabaseAwayError           exit code 75
 └── LocalError                  exit code 1: something on this machine is in the way
@@ -157,6 +158,12 @@ class WriteFailedError(ServiceError):
     """The batch did not commit, or its outcome is unknown: sending again is safe."""
 
     reason, title = "write_failed", "The pings were not confirmed as stored"
+
+
+class NotRecordedError(ServiceError):
+    """What was asked could not be put on record, or its outcome is unknown, so it is not answered."""
+
+    reason, title = "not_recorded", "The look-up was not confirmed as recorded"
 
 
 class SettingsError(GeoingestError):

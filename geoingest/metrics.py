@@ -147,6 +147,15 @@ track_query_duration = Histogram(
     "geoingest_track_query_duration_seconds", "One read query, rows fetched.", buckets=_PERSON
 )
 track_points = Histogram("geoingest_track_points", "Points returned by one track.", buckets=_COUNT)
+lookups_recorded = Counter(
+    "geoingest_lookups_recorded",
+    "Look-ups put on record, before they were answered: one a student.",
+)
+lookups_unrecorded = Counter(
+    "geoingest_lookups_unrecorded",
+    "Look-ups that could not be put on record, or not certainly; answered 503.",
+    ["reason"],
+)
 
 job_runs = Counter("geoingest_job_runs", "Runs of the periodic jobs.", ["job", "outcome"])
 job_duration = Gauge(

@@ -161,7 +161,13 @@ async def start() -> AsyncIterator[Start]:
             public = TestServer(app.public(settings, service))
             client = await stack.enter_async_context(TestClient(public))
             admin = await stack.enter_async_context(TestClient(TestServer(app.admin(service))))
-            await until(lambda: bool(service.queue.open_lanes) and service.credentials.is_fresh)
+            await until(
+                lambda: (
+                    bool(service.queue.open_lanes)
+                    and service.credentials.is_fresh
+                    and service.audit.is_open
+                )
+            )
             return Running(service, client, admin)
 
         yield start_one

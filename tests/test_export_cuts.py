@@ -182,7 +182,7 @@ async def serve() -> AsyncIterator[Serve]:
 
     async def serve_one(ask: export.Ask) -> TestClient:  # type: ignore[type-arg]
         async def handle(request: web.Request) -> web.StreamResponse:
-            return await export.stream(request, formats.CSV, cursor.Cursor("raw"), ask)
+            return await export.stream(request, formats.CSV, await ask(cursor.Cursor("raw")), ask)
 
         application = web.Application(middlewares=[http.observe])
         application.add_routes([web.get("/v1/locations", handle)])

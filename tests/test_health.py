@@ -49,7 +49,7 @@ async def test_a_service_that_can_take_pings_is_ready(running: conftest.Running)
     assert status == 200
     checks = json.loads(body)
     assert checks.pop("ready") is True
-    assert set(checks) >= {"primary", "credentials", "writers"}
+    assert set(checks) >= {"primary", "credentials", "writers", "audit"}
     assert set(checks.values()) == {"ok"}
     assert await _get(running.admin, "/livez") == (200, "text/plain", b"alive\n")
 
@@ -63,6 +63,7 @@ async def test_without_a_timeout_in_force_it_is_not_ready(database: conftest.Dat
         database.query(f"{alter} RESET {setting}")
         async with _admin(database.settings()) as (service, client):
             await conftest.until(lambda: bool(service.queue.open_lanes))  # awaited here
+            await conftest.until(lambda: service.audit.is_open)
             await conftest.until(lambda: service.credentials.is_fresh)
             await service.runway.look()
             problems = await _problems(client)
@@ -96,7 +97,7 @@ async def test_without_its_database_it_lives_and_is_not_ready() -> None:
         alive, *_ = await _get(client, "/livez")
 
     assert alive == 200
-    assert {"primary", "credentials", "writers"} <= set(problems)
+    assert {"primary", "credentials", "writers", "audit"} <= set(problems)
     assert problems["primary"].startswith("no connection")
     assert "secret-word" not in str(problems)
 
@@ -109,6 +110,7 @@ async def test_without_this_month_it_is_not_ready(database: conftest.Database) -
 
     async with _admin(database.settings()) as (service, client):
         await conftest.until(lambda: bool(service.queue.open_lanes))
+        await conftest.until(lambda: service.audit.is_open)
         await conftest.until(lambda: service.credentials.is_fresh)
         await service.runway.look()
         problems = await _problems(client)

@@ -42,6 +42,11 @@ CLOSED: dict[tuple[str, str], set[str]] = {
     ("geoingest_pool_connections", "state"): {"idle", "used"},
     ("geoingest_pool_limit_connections", "server"): {"primary", "replica"},
     ("geoingest_reads", "source"): {"primary", "replica"},
+    ("geoingest_lookups_unrecorded", "reason"): {
+        "database_unavailable",
+        "not_recorded",
+        "overloaded",
+    },
     ("geoingest_job_runs", "job"): set(jobs.JOBS),
     ("geoingest_job_runs", "outcome"): {"ok", "failed", "skipped"},
     ("geoingest_job_duration_seconds", "job"): set(jobs.JOBS),
@@ -140,6 +145,7 @@ def check_zeros(scrape: Scrape, settings: config.Config, *, workers: int) -> Non
         "geoingest_pings_rejected",
         "geoingest_auth_failures",
         "geoingest_copy_failures",
+        "geoingest_lookups_unrecorded",
     ):
         assert {value for name, _, value in labels if name == family} == CLOSED[family, "reason"]
     assert scrape.value("geoingest_queue_limit_pings") == workers * settings.max_queue_pings

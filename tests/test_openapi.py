@@ -24,7 +24,7 @@ from geoingest import api, app, db, ping
 from geoingest.access import provision
 from geoingest.ingest import answers, apps
 from geoingest.operations import openapi
-from geoingest.tracking import geojson, parameters, shapes, track
+from geoingest.tracking import geojson, lookups, parameters, shapes, track
 from tests import conftest, guardians, rollups
 
 _LONGEST_TARGET = 8190
@@ -84,7 +84,11 @@ def served(database: conftest.Database, school: list[provision.Enrolled]) -> Ite
             await runner.setup()
             await web.TCPSite(runner, "127.0.0.1", 0).start()
             await conftest.until(
-                lambda: service.credentials.is_fresh and bool(service.queue.open_lanes)
+                lambda: (
+                    service.credentials.is_fresh
+                    and bool(service.queue.open_lanes)
+                    and service.audit.is_open
+                )
             )
             ports.put(runner.addresses[0][1])
             await event.wait()
@@ -144,7 +148,7 @@ def test_generated_requests_get_documented_answers(
 
 
 def test_real_answers_are_as_described(served: Served) -> None:
-    """A stored ping, a location, the locations, days, apps by GET, and a track in each representation and resolution."""
+    """A stored ping, a location, the locations, days, who looked, apps by GET, and a track in each representation and resolution."""
     schema = schemathesis.openapi.from_dict(DOCUMENT)
     good = {"timestamp": guardians.NOW.isoformat(), "latitude": 1.5, "longitude": 2, "battery": -1}
     body: Any = [good, {**good, "latitude": 91}]
@@ -164,7 +168,7 @@ def test_real_answers_are_as_described(served: Served) -> None:
                 )
                 statuses.append(served.call(case))
 
-    assert statuses == [200] * (4 + 2 + 5 * 4)
+    assert statuses == [200] * (5 + 2 + 5 * 4)
 
 
 def test_every_route_is_described_and_every_description_has_a_route(
@@ -184,7 +188,7 @@ def test_every_route_is_described_and_every_description_has_a_route(
 
     described = {(method, path) for path, method in OPERATIONS.values()}
     assert routes - {("GET", "/openapi.json")} == described
-    assert len(described) == 5 + 7
+    assert len(described) == 6 + 7
 
 
 async def test_the_document_is_served_as_it_is_made(running: conftest.Running) -> None:
@@ -210,6 +214,8 @@ async def test_the_document_is_served_as_it_is_made(running: conftest.Running) -
         shapes.HourTrack,
         shapes.DayTrack,
         shapes.DaysAnswer,
+        shapes.Lookup,
+        shapes.LookupsAnswer,
         geojson.RawFeatures,
         geojson.HourFeatures,
         geojson.DayFeatures,
@@ -240,6 +246,11 @@ def test_limits_are_the_ones_in_force() -> None:
     )
     assert set(one) == {"student_id", "from", "to", "resolution", "limit", "cursor"}
     assert one["resolution"]["enum"] == list(parameters.RESOLUTIONS)
+    looked = _parameters("/v1/students/{student_id}/lookups")
+    assert (looked["limit"]["maximum"], looked["limit"]["default"]) == (
+        lookups.MOST_LOOKUPS,
+        parameters.DEFAULT_LOOKUPS,
+    )
     assert set(_parameters("/v1/students/{student_id}/days")) == {"student_id", "from", "to"}
 
 

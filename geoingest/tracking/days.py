@@ -25,3 +25,11 @@ async def fetch(
     rolled_to = await connection.fetchval(db.queries()["rolled_to"])
     rows = await connection.fetch(db.queries()["days_between"], student_id, *span)
     return [shapes.Day(*row.values()) for row in rows], rolled_to
+
+
+def instants(span: Span) -> tuple[datetime.datetime, datetime.datetime]:
+    """The first day's midnight and the end of the last one, as if both were in UTC."""
+    return (
+        datetime.datetime.combine(span.first, datetime.time.min, datetime.UTC),
+        datetime.datetime.combine(span.last, datetime.time.max, datetime.UTC),
+    )

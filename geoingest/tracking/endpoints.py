@@ -1,11 +1,11 @@
-"""The read side: where a student is, where many are, where one was, and what its days were like."""
+"""The read side: where a student is, where many are, where one was, what its days were like, and who looked."""
 
 from __future__ import annotations
 
 import datetime
 import functools
 from collections.abc import Callable
-from typing import Protocol, TypeVar
+from typing import TypeVar
 
 import msgspec
 from aiohttp import hdrs, web
@@ -14,10 +14,12 @@ from geoingest import db, errors, http, metrics
 from geoingest.tracking import (
     cursor,
     days,
+    desk,
     export,
     formats,
     geojson,
     latest,
+    lookups,
     parameters,
     replica,
     shapes,
@@ -35,36 +37,22 @@ _encode = msgspec.json.Encoder().encode
 _PRIVATE = {hdrs.CACHE_CONTROL: "no-store"}
 
 
-class Permits(Protocol):
-    """The port to access: may the bearer of this token see these students?"""
-
-    async def require(self, connection: db.Connection, digest: bytes, student_id: int) -> None:
-        """UnauthenticatedError, or NotFoundError for foreign and unknown students alike."""
-        ...
-
-    async def students(
-        self, connection: db.Connection, digest: bytes, wanted: list[int] | None, *, limit: int
-    ) -> list[int]:
-        """Those of the wanted students (None: all) that the bearer may see."""
-        ...
-
-
 class Endpoints:
     """The read side's handlers."""
 
     def __init__(
         self,
-        permits: Permits,
-        source: replica.Replica,
+        answering: desk.Desk,
         *,
         detail_days: int,
         rollup_days: int,
+        lookup_days: int,
         now: Callable[[], datetime.datetime] = lambda: datetime.datetime.now(datetime.UTC),
     ) -> None:
-        self._permits = permits
-        self._source = source
+        self._desk = answering
         self._detail = datetime.timedelta(days=detail_days)
         self._rollup = datetime.timedelta(days=rollup_days)
+        self._lookup = datetime.timedelta(days=lookup_days)
         self._now = now
 
     async def get_location(self, request: web.Request) -> web.Response:
@@ -73,14 +61,14 @@ class Endpoints:
         student_id = parameters.student_id(request)
         now = self._now()
 
-        async def query(connection: db.Connection) -> shapes.Location:
-            await self._permits.require(connection, digest, student_id)
-            found = await latest.fetch(connection, student_id, horizon=now - self._detail, now=now)
-            if found is None:
-                raise errors.NoPositionError
-            return found
+        async def query(connection: db.Connection) -> shapes.Location | None:
+            return await latest.fetch(connection, student_id, horizon=now - self._detail, now=now)
 
-        answer = await self._source.ask(query)
+        answer = await self._desk.answer(
+            desk.Question(digest, student_id, "location"), query, lambda found: int(bool(found))
+        )
+        if answer.result is None:
+            raise errors.NoPositionError
         return _json(shapes.location_answer(answer.result, answer.as_of, answer.source))
 
     async def get_locations(self, request: web.Request) -> web.Response:
@@ -89,19 +77,15 @@ class Endpoints:
         wanted = parameters.student_ids(request)
         now = self._now()
 
-        async def query(connection: db.Connection) -> list[shapes.Location]:
-            students = await self._permits.students(
-                connection, digest, wanted, limit=_MOST_LOCATIONS + 1
-            )
-            if len(students) > _MOST_LOCATIONS:
-                raise errors.BadQueryError(f"more than {_MOST_LOCATIONS} students: name some")
-            if wanted is not None and set(students) != set(wanted):
-                raise errors.NotFoundError
-            return await latest.fetch_many(
+        async def query(
+            connection: db.Connection, students: list[int]
+        ) -> dict[int, shapes.Location]:
+            found = await latest.fetch_many(
                 connection, students, horizon=now - self._detail, now=now
             )
+            return {one.student_id: one for one in found}
 
-        answer = await self._source.ask(query)
+        answer = await self._desk.answer_many(digest, wanted, query, limit=_MOST_LOCATIONS)
         return _json(shapes.LocationsAnswer(answer.result, answer.as_of, answer.source))
 
     async def get_track(self, request: web.Request) -> web.StreamResponse:
@@ -113,13 +97,20 @@ class Endpoints:
         window = parameters.window(
             request, horizon=now - self._detail, oldest=now - self._rollup, now=now
         )
-        ask = functools.partial(self._page, digest, student_id, window)
+        question = desk.Question(digest, student_id, "track", window.start, window.end)
         if form := formats.FORMATS.get(media_type):
             parameters.refuse_page(request)
-            ask_more = functools.partial(ask, export.PAGE_POINTS)
-            return await export.stream(request, form, track.finest(window), ask_more)
-        answer = await ask(*parameters.page(request, window.resolution))
+            return await self._export(request, form, question._replace(kind="export"), window)
+        limit, after = parameters.page(request, window.resolution)
+
+        async def query(connection: db.Connection) -> track.Page:
+            with metrics.track_query_duration.time():
+                begin = after or await track.fitting(connection, student_id, window, limit=limit)
+                return await track.fetch(connection, student_id, window, begin, limit=limit)
+
+        answer = await self._desk.answer(question, query, lambda page: len(page.points))
         page = answer.result
+        answer = _rolled(answer, page.rolled_to)
         metrics.track_points.observe(len(page.points))
         shape = shapes.TRACKS[page.resolution](
             student_id,
@@ -133,22 +124,28 @@ class Endpoints:
             return _json(geojson.features(shape), content_type=GEOJSON)
         return _json(shape)
 
-    async def _page(
+    async def _export(
         self,
-        digest: bytes,
-        student_id: int,
+        request: web.Request,
+        form: formats.Format,
+        question: desk.Question,
         window: track.Window,
-        limit: int,
-        after: cursor.Cursor | None,
-    ) -> replica.Answer[track.Page]:
-        async def query(connection: db.Connection) -> track.Page:
-            await self._permits.require(connection, digest, student_id)
+    ) -> web.StreamResponse:
+        async def query(begin: cursor.Cursor, connection: db.Connection) -> track.Page:
             with metrics.track_query_duration.time():
-                begin = after or await track.fitting(connection, student_id, window, limit=limit)
-                return await track.fetch(connection, student_id, window, begin, limit=limit)
+                return await track.fetch(
+                    connection, question.student_id, window, begin, limit=export.PAGE_POINTS
+                )
 
-        answer = await self._source.ask(query)
-        return _rolled(answer, answer.result.rolled_to)
+        async def ask_more(after: cursor.Cursor) -> replica.Answer[track.Page]:
+            answer = await self._desk.go_on(question, functools.partial(query, after))
+            return _rolled(answer, answer.result.rolled_to)
+
+        # Its rows are not known before its end, and its record is not changed then.
+        first = functools.partial(query, track.finest(window))
+        answer = await self._desk.answer(question, first, lambda _: None)
+        answer = _rolled(answer, answer.result.rolled_to)
+        return await export.stream(request, form, answer, ask_more)
 
     async def get_days(self, request: web.Request) -> web.Response:
         """One student's days."""
@@ -160,13 +157,29 @@ class Endpoints:
         async def query(
             connection: db.Connection,
         ) -> tuple[list[shapes.Day], datetime.datetime]:
-            await self._permits.require(connection, digest, student_id)
             return await days.fetch(connection, student_id, span)
 
-        answer = await self._source.ask(query)
+        question = desk.Question(digest, student_id, "days", *days.instants(span))
+        answer = await self._desk.answer(question, query, lambda found: len(found[0]))
         found, rolled_to = answer.result
         answer = _rolled(answer, rolled_to)
         return _json(shapes.DaysAnswer(student_id, found, answer.as_of, answer.source))
+
+    async def get_lookups(self, request: web.Request) -> web.Response:
+        """Who looked at one student."""
+        digest = http.bearer_digest(request.headers)
+        student_id = parameters.student_id(request)
+        now = self._now()
+        window = parameters.lookup_window(request, oldest=now - self._lookup, now=now)
+        limit, after = parameters.lookup_page(request)
+
+        async def query(connection: db.Connection) -> lookups.Page:
+            return await lookups.fetch(connection, student_id, window, after, limit=limit)
+
+        question = desk.Question(digest, student_id, "lookups", window.start, window.end)
+        answer = await self._desk.answer(question, query, lambda page: len(page.lookups))
+        page, following = answer.result.lookups, lookups.write(answer.result.following)
+        return _json(shapes.LookupsAnswer(student_id, page, following, answer.as_of, answer.source))
 
 
 def routes(endpoints: Endpoints) -> list[web.RouteDef]:
@@ -175,6 +188,7 @@ def routes(endpoints: Endpoints) -> list[web.RouteDef]:
         web.get(r"/v1/students/{student_id:[0-9]+}/location", endpoints.get_location),
         web.get(r"/v1/students/{student_id:[0-9]+}/track", endpoints.get_track),
         web.get(r"/v1/students/{student_id:[0-9]+}/days", endpoints.get_days),
+        web.get(r"/v1/students/{student_id:[0-9]+}/lookups", endpoints.get_lookups),
         web.get("/v1/locations", endpoints.get_locations),
     ]
 

@@ -32,10 +32,9 @@ Ask: TypeAlias = Callable[[cursor.Cursor], Awaitable[Answer]]
 
 
 async def stream(
-    request: web.Request, form: formats.Format, begin: cursor.Cursor, ask: Ask
+    request: web.Request, form: formats.Format, answer: Answer, ask: Ask
 ) -> web.StreamResponse:
-    """The whole window; what fails before its first byte is answered as usual, later it resets."""
-    answer = await ask(begin)
+    """The whole window from its first page on; what fails from now on resets."""
     response = web.StreamResponse(
         headers={
             hdrs.CONTENT_TYPE: form.content_type,

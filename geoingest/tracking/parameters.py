@@ -10,7 +10,7 @@ import msgspec
 from aiohttp import hdrs, web
 
 from geoingest import errors, http, ping
-from geoingest.tracking import cursor, days, track
+from geoingest.tracking import cursor, days, lookups, track
 
 D = TypeVar("D", datetime.datetime, datetime.date)
 
@@ -18,6 +18,7 @@ RESOLUTIONS: tuple[track.Resolution, ...] = ("auto", "raw", "hour", "day")
 # So many of the longest ids fit into one request line.
 MOST_STUDENTS = 200
 DEFAULT_LIMIT = 1_000
+DEFAULT_LOOKUPS = 100
 _DEFAULT_WINDOW = datetime.timedelta(days=1)
 _DEFAULT_SPAN = datetime.timedelta(days=29)
 # The clock that is furthest ahead of UTC's.
@@ -25,6 +26,7 @@ _EASTERNMOST = datetime.timedelta(hours=14)
 _PAGE = ("limit", "cursor")
 _WINDOW = frozenset({"from", "to"})
 _TRACK = _WINDOW | {"resolution", *_PAGE}
+_LOOKUPS = _WINDOW | {*_PAGE}
 _LARGEST_ID = 2**63 - 1
 
 
@@ -111,6 +113,25 @@ def span(request: web.Request, *, oldest: datetime.datetime, now: datetime.datet
         first = _date("from", query["from"])
     _check_order(first, last)
     return days.Span(first, last, oldest)
+
+
+def lookup_window(
+    request: web.Request, *, oldest: datetime.datetime, now: datetime.datetime
+) -> lookups.Window:
+    """The window of look-ups: all that are kept unless said otherwise."""
+    _refuse_others(request, _LOOKUPS)
+    query = request.query
+    end = _instant("to", query["to"]) if "to" in query else now
+    start = _instant("from", query["from"]) if "from" in query else min(oldest, end)
+    _check_order(start, end)
+    return lookups.Window(start, end, oldest)
+
+
+def lookup_page(request: web.Request) -> tuple[int, lookups.Place | None]:
+    """How many look-ups, and behind which; None on the first page."""
+    query = request.query
+    limit = _number("limit", query.get("limit", str(DEFAULT_LOOKUPS)), lookups.MOST_LOOKUPS)
+    return limit, lookups.read(query["cursor"]) if "cursor" in query else None
 
 
 def _refuse_others(request: web.Request, known: frozenset[str]) -> None:

@@ -8,6 +8,7 @@ from typing import Generic, Literal, TypeAlias, TypeVar
 
 import msgspec
 
+from geoingest import lookup
 from geoingest.tracking import replica
 
 R_co = TypeVar("R_co", covariant=True)
@@ -146,6 +147,30 @@ class DaysAnswer(msgspec.Struct):
 
     student_id: int
     days: list[Day]
+    as_of: datetime.datetime
+    source: replica.Source
+
+
+class Lookup(msgspec.Struct, gc=False):
+    """One look-up: which viewer asked what, of which window, and how many rows it was shown.
+
+    The newest was asked for where there is no window; how many rows a file had is not known.
+    """
+
+    viewer_id: int
+    kind: lookup.Kind
+    window_from: datetime.datetime | None = msgspec.field(name="from")
+    window_to: datetime.datetime | None = msgspec.field(name="to")
+    rows: int | None
+    looked_at: datetime.datetime
+
+
+class LookupsAnswer(msgspec.Struct):
+    """Look-ups newest first; `next` is the cursor of the following page, null on the last."""
+
+    student_id: int
+    lookups: Sequence[Lookup]
+    next: str | None
     as_of: datetime.datetime
     source: replica.Source
 

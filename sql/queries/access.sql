@@ -65,6 +65,7 @@ WHERE
 -- viewers.require, on the replica or the primary; viewer_token_is_unique, guardianships_pkey, students_pkey.
 -- No row: no such viewer.
 SELECT
+    viewer.viewer_id,
     exists(
         SELECT
         FROM students AS student
@@ -99,3 +100,36 @@ WHERE
     AND ($3::bigint[] IS NULL OR student.student_id = any($3))
 ORDER BY student.student_id
 LIMIT $4;
+
+-- name: record_lookups
+-- audit.Audit, on the primary: all look-ups that wait, in one statement and so in one commit.
+INSERT INTO lookups (
+    viewer_id,
+    student_id,
+    kind,
+    window_from,
+    window_to,
+    rows
+)
+SELECT
+    viewer_id,
+    student_id,
+    kind,
+    window_from,
+    window_to,
+    rows
+FROM unnest(
+    $1::integer[],
+    $2::bigint[],
+    $3::text[],
+    $4::timestamptz[],
+    $5::timestamptz[],
+    $6::integer[]
+) AS lookup (
+    viewer_id,
+    student_id,
+    kind,
+    window_from,
+    window_to,
+    rows
+);

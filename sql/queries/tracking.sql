@@ -190,6 +190,26 @@ ORDER BY day;
 -- track.fetch, days.fetch, on the replica or the primary, before the rollups are read; the one row.
 SELECT rolled_to FROM rollup_state;
 
+-- name: lookups_of
+-- lookups.fetch, on the replica or the primary; lookups_pkey read backwards.
+SELECT
+    lookup_id,
+    viewer_id,
+    kind,
+    window_from,
+    window_to,
+    rows,
+    looked_at
+FROM lookups
+WHERE
+    student_id = $1
+    AND looked_at >= $2
+    AND (looked_at, lookup_id) < ($3, $4)
+ORDER BY
+    looked_at DESC,
+    lookup_id DESC
+LIMIT $5;
+
 -- name: primary_position
 -- lag.sample, on the primary. Flushed, not inserted: idle WAL behind the flush point never reaches a replica.
 SELECT (pg_current_wal_flush_lsn() - '0/0'::pg_lsn)::bigint AS flushed_bytes;

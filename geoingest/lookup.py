@@ -1,0 +1,19 @@
+"""A look-up: who was told what about which student, as it is put on record; never a coordinate."""
+
+from __future__ import annotations
+
+import datetime
+from typing import Literal, NamedTuple, TypeAlias
+
+Kind: TypeAlias = Literal["location", "locations", "track", "export", "days", "lookups"]
+
+
+class Lookup(NamedTuple):
+    """One student of one answer; of `location` and `locations` there is no window, of `export` no rows."""
+
+    viewer_id: int
+    student_id: int
+    kind: Kind
+    window_from: datetime.datetime | None
+    window_to: datetime.datetime | None
+    rows: int | None
