@@ -14,6 +14,13 @@ from geoingest.tracking import formats, geojson, lookups, parameters, shapes, tr
 
 _UNAUTHENTICATED = "No valid bearer token"
 _AWAY = "Not now: come again after Retry-After seconds"
+# What can be wrong with a question about one student.
+_OF_STUDENT = {
+    400: "A parameter is not valid",
+    401: _UNAUTHENTICATED,
+    404: "No such student for you",
+    503: _AWAY,
+}
 _ONE_PING = openapi.reference(ping.PingBody)
 _INSTANT = {"type": "string", "format": "date-time"}
 _DATE = {"type": "string", "format": "date"}
@@ -39,6 +46,11 @@ def _path_student() -> dict[str, Any]:
 
 def _query(name: str, schema: dict[str, Any], words: str) -> dict[str, Any]:
     return {"name": name, "in": "query", "schema": schema, "description": words}
+
+
+def _limit(default: int, most: int, words: str) -> dict[str, Any]:
+    schema = {"type": "integer", "minimum": 1, "maximum": most, "default": default}
+    return _query("limit", schema, words)
 
 
 _OPERATIONS = (
@@ -104,13 +116,7 @@ _OPERATIONS = (
             tracking.GEOJSON: openapi.one_of(*_FEATURES),
             **dict.fromkeys(formats.FORMATS, _FILE),
         },
-        {
-            400: "A parameter is not valid",
-            401: _UNAUTHENTICATED,
-            404: "No such student for you",
-            406: "No such representation",
-            503: _AWAY,
-        },
+        {**_OF_STUDENT, 406: "No such representation"},
         parameters=[
             _path_student(),
             _query("from", _INSTANT, "Start, included; a day before `to` when left out."),
@@ -120,16 +126,7 @@ _OPERATIONS = (
                 {"type": "string", "enum": list(parameters.RESOLUTIONS), "default": "auto"},
                 _RESOLUTION,
             ),
-            _query(
-                "limit",
-                {
-                    "type": "integer",
-                    "minimum": 1,
-                    "maximum": track.MOST_POINTS,
-                    "default": parameters.DEFAULT_LIMIT,
-                },
-                "Points per page; not for a file.",
-            ),
+            _limit(parameters.DEFAULT_LIMIT, track.MOST_POINTS, "Points per page; not for a file."),
             _query("cursor", {"type": "string"}, "`next` of the page before; not for a file."),
         ],
         words="A page, as JSON or GeoJSON; or the whole window as a file, which is cut by a reset when"
@@ -141,12 +138,7 @@ _OPERATIONS = (
         "Get a student's days",
         "viewer",
         {http.JSON: openapi.reference(shapes.DaysAnswer)},
-        {
-            400: "A parameter is not valid",
-            401: _UNAUTHENTICATED,
-            404: "No such student for you",
-            503: _AWAY,
-        },
+        _OF_STUDENT,
         parameters=[
             _path_student(),
             _query("from", _DATE, "First day, included; 29 days before `to` when left out."),
@@ -159,26 +151,12 @@ _OPERATIONS = (
         "Get who looked at a student",
         "viewer",
         {http.JSON: openapi.reference(shapes.LookupsAnswer)},
-        {
-            400: "A parameter is not valid",
-            401: _UNAUTHENTICATED,
-            404: "No such student for you",
-            503: _AWAY,
-        },
+        _OF_STUDENT,
         parameters=[
             _path_student(),
             _query("from", _INSTANT, "Start, included; all that is kept when left out."),
             _query("to", _INSTANT, "End, excluded; now when left out."),
-            _query(
-                "limit",
-                {
-                    "type": "integer",
-                    "minimum": 1,
-                    "maximum": lookups.MOST_LOOKUPS,
-                    "default": parameters.DEFAULT_LOOKUPS,
-                },
-                "Look-ups per page.",
-            ),
+            _limit(parameters.DEFAULT_LOOKUPS, lookups.MOST_LOOKUPS, "Look-ups per page."),
             _query("cursor", {"type": "string"}, "`next` of the page before."),
         ],
         words="Newest first: one for each answer about this student, recorded before it was sent. This"

@@ -154,11 +154,7 @@ class Endpoints:
         now = self._now()
         span = parameters.span(request, oldest=now - self._rollup, now=now)
 
-        async def query(
-            connection: db.Connection,
-        ) -> tuple[list[shapes.Day], datetime.datetime]:
-            return await days.fetch(connection, student_id, span)
-
+        query = functools.partial(days.fetch, student_id=student_id, span=span)
         question = desk.Question(digest, student_id, "days", *days.instants(span))
         answer = await self._desk.answer(question, query, lambda found: len(found[0]))
         found, rolled_to = answer.result
