@@ -10,7 +10,7 @@ import orjson
 import pytest
 
 from geoingest import api, db
-from geoingest.access import provision
+from geoingest.access import provision, tokens
 from geoingest.tracking import formats
 from tests import conftest, guardians
 
@@ -159,6 +159,30 @@ async def test_no_route_of_viewers_forgets_to_record(
                     assert len(_recorded(database)) == asked, path
 
     assert asked >= 9
+
+
+async def test_the_record_holds_no_place_and_no_token(
+    primary: conftest.Running, database: conftest.Database, child: provision.Enrolled
+) -> None:
+    """Numbers, words of ours and instants, whatever was asked and shown."""
+    guardian = guardians.Guardian(primary, child.viewer_token)
+    for what in ("location", "track", "days", "lookups"):
+        await guardian.ask(f"/v1/students/{child.student_id}/{what}")
+
+    text = "".join(str(row) for row in database.query("SELECT lookups::text FROM lookups"))
+    columns = database.query(
+        "SELECT DISTINCT data_type FROM information_schema.columns WHERE table_name = 'lookups'"
+    )
+
+    digest = tokens.digest(child.viewer_token).hex()
+    assert text.count("(") == 2 * 4
+    assert [one for one in ("52.5", "13.4", child.viewer_token, digest) if one in text] == []
+    assert {one for (one,) in columns} == {
+        "bigint",
+        "integer",
+        "text",
+        "timestamp with time zone",
+    }
 
 
 async def test_who_looked_is_read_newest_first_page_by_page(

@@ -11,7 +11,7 @@ import pytest
 
 from geoingest import db
 from geoingest.lifecycle import partitions
-from geoingest.tracking import cursor, days, latest, track
+from geoingest.tracking import cursor, days, latest, lookups, track
 from tests import conftest
 
 # The turn of a month in which all months around it exist, whenever the tests run.
@@ -28,6 +28,7 @@ _TYPES = {
     "pings_in_hours": "bigint, timestamptz, timestamptz, integer",
     "count_hours": "bigint, timestamptz, timestamptz, timestamptz, integer",
     "days_between": "bigint, date, date, timestamptz",
+    "lookups_of": "bigint, timestamptz, timestamptz, bigint, integer",
 }
 # Where a question about a year should look, and nowhere else.
 _ROLLUP_KEYS = {
@@ -168,6 +169,32 @@ async def test_months_ago_is_answered_from_the_rollups_by_their_keys(
                 seen.add((scan["Relation Name"], index["Index Name"]))
 
     assert seen == _ROLLUP_KEYS
+
+
+async def _who_looked(connection: Any, now: datetime.datetime) -> object:
+    window = lookups.Window(now - 300 * DAY, now, now - 365 * DAY)
+    return await lookups.fetch(connection, 7, window, lookups.Place(now - DAY, 9), limit=100)
+
+
+@pytest.mark.parametrize("mode", ["force_custom_plan", "force_generic_plan"])
+async def test_who_looked_is_read_by_its_key(database: conftest.Database, mode: str) -> None:
+    """A page of one student's look-ups touches no more rows than it has, however many there are."""
+    with psycopg.connect(database.url, autocommit=True) as connection:
+        connection.execute(
+            "INSERT INTO lookups (viewer_id, student_id, kind, rows, looked_at)"
+            " SELECT 1, student, 'location', 1, at FROM generate_series(1, %s) student,"
+            " generate_series(%s::timestamptz, %s, '30 minutes') at",
+            [STUDENTS, TURN - 30 * DAY, TURN],
+        )
+        connection.execute("ANALYZE lookups")
+        connection.execute(f"SET plan_cache_mode = {mode}".encode())
+
+        (scan,) = _executed(_explain(connection, *await _asked(_who_looked, TURN)))
+
+    assert (scan["Index Name"], scan["Scan Direction"]) == ("lookups_pkey", "Backward")
+    assert all(one in scan["Index Cond"] for one in ("student_id = ", " >= ", "ROW(looked_at"))
+    assert scan["Actual Rows"] == 101
+    assert "Rows Removed by Filter" not in scan
 
 
 async def test_more_months_would_be_noticed(seeded: psycopg.Connection) -> None:
