@@ -16,6 +16,8 @@ from tests.test_database_away import ANSWER_SECONDS
 pytestmark = pytest.mark.faults
 
 WRITE_SECONDS = 1.0
+_STANDBYS = "SELECT count(*) FROM pg_stat_replication WHERE sync_state = 'quorum'"
+_END_WAIT = "SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE wait_event = 'SyncRep'"
 
 
 @pytest.fixture
@@ -87,6 +89,31 @@ async def test_a_stopped_primary_is_answered_503_at_once(
     assert time.monotonic() - back_at < loads.RESUME_SECONDS
     assert after.status == 200
     assert database.query("SELECT count(*) FROM lookups") == [(2,)]
+
+
+async def test_without_a_synchronous_standby_nothing_is_shown(
+    pair: pairs.Pair, running: conftest.Running, school: list[provision.Enrolled]
+) -> None:
+    """A record that is on one disk only is none yet, also where an operator ends the wait; then it goes on."""
+    pair.wait_for_standby()
+    guardian = guardians.Guardian(running, school[0].viewer_token)
+    path = f"/v1/students/{school[0].student_id}/track"
+    await conftest.until(lambda: pair.query(cluster.PRIMARY_PORT, _STANDBYS) == [(1,)])
+    before = await guardian.ask(path)
+
+    await asyncio.to_thread(pair.servers.replica.stop)
+    timed_out, took_seconds = await _asked(guardian, path)
+    asked = asyncio.create_task(guardian.ask(path))
+    await conftest.until(lambda: pair.query(cluster.PRIMARY_PORT, _END_WAIT) == [(True,)])
+    cancelled = await asked
+    await asyncio.to_thread(pair.servers.start_replica, conftest.SERVER_SETTINGS)
+    async with asyncio.timeout(loads.RESUME_SECONDS):
+        while (after := await guardian.ask(path)).status != 200:
+            await asyncio.sleep(0.05)
+
+    assert (before.status, timed_out.status, cancelled.status, after.status) == (200, 503, 503, 200)
+    assert {one.body["reason"] for one in (timed_out, cancelled)} == {"not_recorded"}
+    assert WRITE_SECONDS <= took_seconds < WRITE_SECONDS + ANSWER_SECONDS
 
 
 async def test_a_primary_that_hangs_keeps_nobody_longer_than_one_write(

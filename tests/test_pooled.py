@@ -23,6 +23,11 @@ from tests.test_ingest_end_to_end import (  # noqa: F401
     test_every_form_of_a_body_is_taken,
     test_one_bad_ping_harms_no_neighbour,
 )
+from tests.test_lookups import (  # noqa: F401
+    child,
+    test_all_students_of_an_answer_are_on_record_in_one_commit,
+    test_each_answer_is_one_row,
+)
 from tests.test_read_tracks import (  # noqa: F401
     everyone,
     primary,

@@ -76,7 +76,15 @@ async def test_nothing_of_a_session_is_used(
 
     # All of its ways of asking were seen.
     asked = " ".join(one.what for one in found)
-    for words in ("COPY", "ON CONFLICT", "BEGIN", "COMMIT", "pg_is_in_recovery", "devices"):
+    for words in (
+        "COPY",
+        "ON CONFLICT",
+        "BEGIN",
+        "COMMIT",
+        "pg_is_in_recovery",
+        "devices",
+        "lookups",
+    ):
         assert words in asked
     assert bool(_of_a_session(found)) == (pooler == "none")
 
