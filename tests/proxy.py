@@ -19,6 +19,7 @@ class Proxy(links.Faults):
         self.url = url
         self._links: set[links.Link] = set()
         self._tasks: set[asyncio.Task[None]] = set()
+        self._is_over = False
 
     def cut_all(self) -> None:
         """Resets every connection that is there now."""
@@ -63,6 +64,7 @@ class Proxy(links.Faults):
         try:
             yield
         finally:
+            self._is_over = True
             server.close()
             self.is_passable.set()
             self.cut_all()
@@ -80,6 +82,10 @@ class Proxy(links.Faults):
         )
 
     def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if self._is_over:
+            # Accepted in the moment of the end: nobody would wait for it to close.
+            writer.transport.abort()
+            return
         self.counts.connections += 1
         link = links.Link(self, self._connect, reader, writer)
         self._links.add(link)

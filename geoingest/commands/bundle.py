@@ -34,9 +34,8 @@ _FILES = {
     "hours.json": "hours_held",
     "days.json": "days_held",
     "rejects.json": "rejects_held",
+    "lookups.json": "lookups_held",
 }
-# Where the schema has such a table.
-_LOOKUPS = {"lookups.json": "lookups_held"}
 README = """\
 What is held of student {student_id}, as of {as_of}.
 
@@ -56,8 +55,8 @@ rejects.json        what the student's devices, or a bus unit that named the stu
 devices.json        phones and other devices of the student, without their tokens
 guardianships.json  who may see the student, by number
 student.json        the student's number, the school's, and since when
+lookups.json        who looked, by number, at what and when; rows: how many were shown, null of a file
 """
-_LOOKUPS_LINE = "lookups.json        who looked, by number, at what and when\n"
 _SINCE_ARCHIVE = "pings.gpx and pings.json hold archived days, too.\n"
 
 
@@ -88,17 +87,13 @@ def _write(
     student_id: int,
     archive_dir: pathlib.Path | None,
 ) -> None:
-    files = dict(_FILES)
     readme = README.format(student_id=student_id, as_of=formats.text(_now()))
-    if db.one(connection.execute(db.queries()["has_lookups"]))["has_lookups"]:
-        files |= _LOOKUPS
-        readme += _LOOKUPS_LINE
     if archive_dir is not None:
         readme += f"\n{_SINCE_ARCHIVE}"
     _member(bundle, "README.txt", [readme.encode()])
     _member(bundle, "pings.gpx", _gpx(_pings(connection, student_id, archive_dir)))
     _member(bundle, "pings.json", _json(_pings(connection, student_id, archive_dir)))
-    for name, query in files.items():
+    for name, query in _FILES.items():
         _member(bundle, name, _json(connection.execute(db.queries()[query], [student_id])))
 
 

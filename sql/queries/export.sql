@@ -119,15 +119,14 @@ ORDER BY
     "timestamp" ASC,
     device_id DESC;
 
--- name: has_lookups
--- bundle.write, on the primary. Catalog only: whether this schema keeps who looked.
-SELECT to_regclass('lookups') IS NOT NULL AS has_lookups;
-
 -- name: lookups_held
--- bundle.write, on the primary; the student's rows of the record of look-ups, where there is one.
+-- bundle.write, on the primary; lookups_pkey.
 SELECT
     viewer_id,
     kind,
+    window_from,
+    window_to,
+    rows,
     looked_at
 FROM lookups
 WHERE student_id = $1
