@@ -27,6 +27,7 @@ PROBLEM = "application/problem+json"
 # Senders told to come back spread over this many seconds instead of all in the same one.
 RETRY_SPREAD_SECONDS = 10
 _BEARER = "bearer "
+_COUNTED = (hdrs.METH_GET, hdrs.METH_HEAD, hdrs.METH_POST)
 _unauthenticated = metrics.auth_failures.labels("unauthenticated")
 
 
@@ -84,7 +85,8 @@ async def observe(request: web.Request, handler: Handler) -> web.StreamResponse:
     route: AbstractRoute | None = request.match_info.route
     if route is not None and route.resource is None:
         route = None
-    method = request.method if route else "other"
+    # Apps may be let to choose any: the label has few values all the same.
+    method = request.method if route and request.method in _COUNTED else "other"
     counted = _counters.get((route, method, response.status))
     if counted is None:
         resource = route.resource if route else None
