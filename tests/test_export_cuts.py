@@ -18,9 +18,6 @@ from geoingest.tracking import cursor, export, formats, replica, shapes, track
 from tests import conftest, guardians, processes, proxy, rollups
 
 # More than what sockets hold between a service and a reader that has stopped to read.
-# A socket of the proxy that the service takes up again in the moment of its end is left to the collector.
-pytestmark = pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")
-
 MANY, FEW = 100_000, 10_000
 STEP = datetime.timedelta(seconds=26)
 MOST_GROWTH_MIB = 16.0

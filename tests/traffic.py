@@ -36,6 +36,7 @@ class Traffic:
     async def flowing(self, *, readers: int) -> AsyncIterator[None]:
         """Reads and writes for as long as the block lasts; any answer but a good one fails it."""
         await self._write()
+        await self._replicated()
         stop = asyncio.Event()
         async with asyncio.TaskGroup() as group:
             group.create_task(_repeat(self._write, stop))
@@ -56,6 +57,15 @@ class Traffic:
         """Returns after so many more reads."""
         enough = self.reads + reads
         await conftest.until(lambda: self.reads >= enough, seconds=30)
+
+    async def _replicated(self) -> None:
+        """Returns once the first ping is there for whoever is asked."""
+        async with asyncio.timeout(10):
+            while True:
+                async with self._client.get(self._path, headers=self._as_viewer) as got:
+                    if got.status == 200:
+                        return
+                await asyncio.sleep(0.01)
 
     async def _write(self) -> None:
         timestamp = _now()
