@@ -65,6 +65,10 @@ class Proxy(links.Faults):
             yield
         finally:
             self._is_over = True
+            # asyncio loses a caller whom it has accepted when the server closes: let none be under way.
+            for one in server.sockets:
+                asyncio.get_running_loop().remove_reader(one.fileno())
+            await asyncio.sleep(0.01)
             server.close()
             self.is_passable.set()
             self.cut_all()

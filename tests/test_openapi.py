@@ -60,6 +60,8 @@ class Served(NamedTuple):
         # A longer request line the server itself refuses, before anything of ours is asked.
         if len(response.request.path_url) < _LONGEST_TARGET:
             case.validate_response(response, checks=CHECKS)
+        else:
+            assert response.status_code == 400
         return int(response.status_code)
 
 
