@@ -39,7 +39,7 @@ class Inserts:
     async def post_ping(self, request: web.Request) -> web.Response:
         """Answers once every ping is committed."""
         assert self._pool is not None, "the application has started"
-        sender = self._intake.sender(http.bearer_digest(request.headers))
+        sender = self._intake.sender(http.digest(http.bearer_token(request.headers)))
         decoded = self._intake.decode(sender, await request.read(), lines=False)
         for row in map(rows.decode, decoded.pings):
             await self._pool.execute(

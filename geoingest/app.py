@@ -10,7 +10,7 @@ from typing import Any
 from aiohttp import web
 
 from geoingest import api, config, connections, db, http, metrics
-from geoingest.access import audit, credentials, viewers
+from geoingest.access import audit, bearers, credentials
 from geoingest.ingest import (
     apps,
     batcher,
@@ -42,6 +42,7 @@ class Service:
         self._settings = settings
         self.primary = primary
         self.credentials = credentials.Credentials(primary)
+        self.bearers = bearers.Bearers(primary)
         self.replica = replica.Replica(
             primary,
             replicas,
@@ -165,7 +166,7 @@ def public(settings: config.Config, service: Service) -> web.Application:
     seconds = settings.body_timeout_seconds
     app.add_routes(endpoints.routes(service.doors, body_timeout_seconds=seconds))
     reading = tracking_endpoints.Endpoints(
-        desk.Desk(viewers, service.replica, service.audit.record),
+        desk.Desk(service.bearers, service.replica, service.audit.record),
         detail_days=settings.detail_days,
         rollup_days=settings.rollup_days,
         lookup_days=settings.lookup_days,

@@ -161,12 +161,12 @@ def _body(status: int, reason: str, title: str, detail: str) -> bytes:
     return orjson.dumps(members)
 
 
-def bearer_digest(headers: Mapping[str, str]) -> bytes:
-    """SHA-256 of the caller's bearer token; UnauthenticatedError without one."""
+def bearer_token(headers: Mapping[str, str]) -> str:
+    """The caller's bearer token; UnauthenticatedError without one."""
     header = headers.get(hdrs.AUTHORIZATION)
     if header is None or header[: len(_BEARER)].lower() != _BEARER:
         raise errors.UnauthenticatedError
-    return digest(header[len(_BEARER) :].strip())
+    return header[len(_BEARER) :].strip()
 
 
 def digest(token: str) -> bytes:

@@ -5,13 +5,15 @@ from __future__ import annotations
 import datetime
 from typing import Literal, NamedTuple, TypeAlias
 
+from geoingest.bearer import Bearer
+
 Kind: TypeAlias = Literal["location", "locations", "track", "export", "days", "lookups"]
 
 
 class Lookup(NamedTuple):
     """One student of one answer; of `location` and `locations` there is no window, of `export` no rows."""
 
-    viewer_id: int
+    bearer: Bearer
     student_id: int
     kind: Kind
     window_from: datetime.datetime | None

@@ -5,7 +5,8 @@ How a question and the lane talk:
 1. What is to be shown is known, and is not shown yet. Its look-ups are queued with whoever waits for them;
    a full queue, or a lane without a connection, refuses at once.
 2. The lane, free, writes whatever waits with one statement, which is one commit; meanwhile the next gather.
-3. After the commit each waiter is woken, and shows. A write that fails, or whose outcome is unknown, wakes
+   The statement asks once more whether the bearer sees the student, of the primary, and leaves out who is not.
+3. After the commit each waiter is woken, told which are on record, and shows these. A write that fails, or whose outcome is unknown, wakes
    each with NotRecordedError: nothing is shown. A record of what nobody was shown may then be there.
 4. The lane gives up its connection with whatever went wrong. Those that wait then, do so for as long as a new
    one may take; after that all are refused until there is one.
@@ -16,6 +17,7 @@ from __future__ import annotations
 import asyncio
 import collections
 import contextlib
+import itertools
 import logging
 import random
 from collections.abc import Awaitable, Callable, Sequence
@@ -52,7 +54,8 @@ Connect: TypeAlias = Callable[[], Awaitable[Connection]]
 
 class _Waiting(NamedTuple):
     lookups: Sequence[lookup.Lookup]
-    waiter: asyncio.Future[None]
+    # Which of them were recorded, in their order.
+    waiter: asyncio.Future[list[bool]]
 
 
 class Audit:
@@ -73,19 +76,22 @@ class Audit:
         """False while nothing can be put on record, so that nothing can be shown."""
         return self._is_open
 
-    async def record(self, lookups: Sequence[lookup.Lookup]) -> None:
-        """Returns once all are committed; ServiceError when that is not certain."""
+    async def record(self, lookups: Sequence[lookup.Lookup]) -> list[bool]:
+        """Once they are committed, which of them: those of whom the bearer sees at that moment.
+
+        ServiceError when that is not certain.
+        """
         if not lookups:
-            return
+            return []
         if not self._is_open:
             raise _refusal(errors.DatabaseUnavailableError, lookups)
         if self._waiting and self._waiting_lookups + len(lookups) > MOST_WAITING:
             raise _refusal(errors.OverloadedError, lookups)
-        waiter = asyncio.get_running_loop().create_future()
+        waiter: asyncio.Future[list[bool]] = asyncio.get_running_loop().create_future()
         self._waiting.append(_Waiting(lookups, waiter))
         self._waiting_lookups += len(lookups)
         self._news.set()
-        await waiter
+        return await waiter
 
     async def run(self) -> None:
         """Connects, writes, and connects again; ends only when cancelled."""
@@ -151,18 +157,22 @@ class Audit:
                 raise
 
     async def _write(self, connection: Connection, batch: Sequence[_Waiting]) -> None:
-        columns = zip(*(one for waiting in batch for one in waiting.lookups), strict=True)
+        rows = ((*one.bearer, *one[1:]) for waiting in batch for one in waiting.lookups)
+        columns = map(list, zip(*rows, strict=True))
         self._is_confirmed = True
         async with asyncio.timeout(self._timeout_seconds):
-            await connection.execute(db.queries()["record_lookups"], *map(list, columns))
+            found = await connection.fetch(db.queries()["record_lookups"], *columns)
         if not self._is_confirmed:
             log.warning("no standby confirmed look-ups")
             _fail(batch, errors.NotRecordedError)
             return
-        metrics.lookups_recorded.inc(sum(len(one.lookups) for one in batch))
+        metrics.lookups_recorded.inc(len(found))
+        recorded = {row["number"] for row in found}
+        numbers = itertools.count(1)
         for one in batch:
+            each = [next(numbers) in recorded for _ in one.lookups]
             if not one.waiter.done():
-                one.waiter.set_result(None)
+                one.waiter.set_result(each)
 
     def _close(self) -> None:
         self._is_open = False

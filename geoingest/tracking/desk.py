@@ -1,4 +1,12 @@
-"""The desk between questions and answers: who asks, may they, and on record before anything is shown."""
+"""The desk between questions and answers: who asks, may they, and on record before anything is shown.
+
+Two walls stand between a question and what is not meant for it:
+
+1. The application's: only what was put on record is shown, and `record` puts nothing on record of whom the
+   bearer does not see in that moment, by the primary's own word.
+2. The database's: each question is asked in a transaction that says on whose behalf, and row-level security
+   gives it no row of anybody else.
+"""
 
 from __future__ import annotations
 
@@ -7,35 +15,38 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import NamedTuple, Protocol, TypeVar
 
 from geoingest import db, errors, lookup
+from geoingest.bearer import Bearer
 from geoingest.tracking import replica
 
 T = TypeVar("T")
 
 
-class Permits(Protocol):
-    """The port to access: may the bearer of this token see these students?"""
+class Bearers(Protocol):
+    """The port to access: whose is a token?"""
 
-    async def require(self, connection: db.Connection, digest: bytes, student_id: int) -> int:
-        """The viewer; UnauthenticatedError, or NotFoundError for foreign and unknown students alike."""
+    async def find(self, token: str) -> Bearer:
+        """The bearer, as far as is known; UnauthenticatedError."""
         ...
 
-    async def students(
-        self, connection: db.Connection, digest: bytes, wanted: list[int] | None, *, limit: int
-    ) -> tuple[int, list[int]]:
-        """The viewer, and those of the wanted students (None: all) that it may see."""
+    async def confirm(self, token: str) -> Bearer:
+        """The bearer, as of now; UnauthenticatedError."""
+        ...
+
+    async def require(self, bearer: Bearer, student_id: int) -> None:
+        """NotFoundError, for foreign and unknown students alike, unless the bearer sees the student now."""
         ...
 
 
 class Record(Protocol):
-    """The port to the audit: returns once all are committed, or raises ServiceError."""
+    """The port to the audit: which are committed, or ServiceError; none of whom the bearer does not see."""
 
-    async def __call__(self, lookups: Sequence[lookup.Lookup]) -> None: ...
+    async def __call__(self, lookups: Sequence[lookup.Lookup]) -> list[bool]: ...
 
 
 class Question(NamedTuple):
     """Who asks, about whom, and what."""
 
-    digest: bytes
+    token: str
     student_id: int
     kind: lookup.Kind
     start: datetime.datetime | None = None
@@ -45,48 +56,40 @@ class Question(NamedTuple):
 class Desk:
     """Every answer of the read side comes from here."""
 
-    def __init__(self, permits: Permits, source: replica.Replica, record: Record) -> None:
-        self._permits = permits
+    def __init__(self, bearers: Bearers, source: replica.Replica, record: Record) -> None:
+        self._bearers = bearers
         self._source = source
         self._record = record
 
     async def answer(
         self, question: Question, query: replica.Query[T], count: Callable[[T], int | None]
     ) -> replica.Answer[T]:
-        """What the viewer is shown of one student, which is on record by then with its rows."""
-        viewer_id, answer = await self._ask(question, query)
+        """What the bearer is shown of one student, which is on record by then with its rows."""
+        bearer = await self._bearers.find(question.token)
+        answer = await self._ask(bearer, [question.student_id], query)
         asked = lookup.Lookup(
-            viewer_id,
+            bearer,
             question.student_id,
             question.kind,
             question.start,
             question.end,
             count(answer.result),
         )
-        await self._record([asked])
+        if not all(await self._record([asked])):
+            await self._bearers.confirm(question.token)
+            raise errors.NotFoundError
         return answer
 
     async def go_on(self, question: Question, query: replica.Query[T]) -> replica.Answer[T]:
-        """More of what is on record already; whether the viewer still may is asked again."""
-        _, answer = await self._ask(question, query)
+        """More of what is on record already; whether the bearer still may see it is asked again."""
+        bearer = await self._bearers.confirm(question.token)
+        answer = await self._ask(bearer, [question.student_id], query)
+        await self._bearers.require(bearer, question.student_id)
         return answer
-
-    async def _ask(
-        self, question: Question, query: replica.Query[T]
-    ) -> tuple[int, replica.Answer[T]]:
-        async def permitted(connection: db.Connection) -> tuple[int, T]:
-            viewer_id = await self._permits.require(
-                connection, question.digest, question.student_id
-            )
-            return viewer_id, await query(connection)
-
-        answer = await self._source.ask(permitted)
-        viewer_id, result = answer.result
-        return viewer_id, replica.Answer(result, answer.as_of, answer.source)
 
     async def answer_many(
         self,
-        digest: bytes,
+        token: str,
         wanted: list[int] | None,
         query: Callable[[db.Connection, list[int]], Awaitable[dict[int, T]]],
         *,
@@ -97,22 +100,42 @@ class Desk:
         NotFoundError unless all that are wanted may be seen; BadQueryError where all are too many.
         """
 
-        async def permitted(connection: db.Connection) -> tuple[int, list[int], dict[int, T]]:
-            viewer_id, students = await self._permits.students(
-                connection, digest, wanted, limit=limit + 1
-            )
+        async def permitted(connection: db.Connection) -> tuple[list[int], dict[int, T]]:
+            rows = await connection.fetch(db.queries()["seen_students"], limit + 1)
+            students = [row["student_id"] for row in rows]
             if len(students) > limit:
                 raise errors.BadQueryError(f"more than {limit} students: name some")
-            if wanted is not None and set(students) != set(wanted):
-                raise errors.NotFoundError
-            return viewer_id, students, await query(connection, students)
+            if wanted is not None and len(students) < len(set(wanted)):
+                return [], {}
+            return students, await query(connection, students)
 
-        answer = await self._source.ask(permitted)
-        viewer_id, students, found = answer.result
-        await self._record(
-            [
-                lookup.Lookup(viewer_id, one, "locations", None, None, int(one in found))
-                for one in students
-            ]
-        )
-        return replica.Answer(list(found.values()), answer.as_of, answer.source)
+        bearer = await self._bearers.find(token)
+        answer = await self._ask(bearer, wanted, permitted)
+        students, found = answer.result
+        looked = [
+            lookup.Lookup(bearer, one, "locations", None, None, int(one in found))
+            for one in students
+        ]
+        recorded = await self._record(looked)
+        shown = {one for one, is_recorded in zip(students, recorded, strict=True) if is_recorded}
+        if not shown or (wanted is not None and len(shown) < len(students)):
+            # Nobody is seen by who is still known, or somebody is not who was wanted.
+            await self._bearers.confirm(token)
+            if wanted is not None:
+                raise errors.NotFoundError
+        locations = [place for one, place in found.items() if one in shown]
+        return replica.Answer(locations, answer.as_of, answer.source)
+
+    async def _ask(
+        self, bearer: Bearer, students: list[int] | None, query: replica.Query[T]
+    ) -> replica.Answer[T]:
+        """On behalf of the bearer, and of nobody but these students."""
+
+        async def acting(connection: db.Connection) -> T:
+            async with connection.transaction(readonly=True):
+                await connection.execute(
+                    db.queries()["act_as"], bearer.viewer_id, bearer.share_id, students
+                )
+                return await query(connection)
+
+        return await self._source.ask(acting)

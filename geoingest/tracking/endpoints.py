@@ -57,7 +57,7 @@ class Endpoints:
 
     async def get_location(self, request: web.Request) -> web.Response:
         """The newest ping of one student."""
-        digest = http.bearer_digest(request.headers)
+        token = http.bearer_token(request.headers)
         student_id = parameters.student_id(request)
         now = self._now()
 
@@ -65,7 +65,7 @@ class Endpoints:
             return await latest.fetch(connection, student_id, horizon=now - self._detail, now=now)
 
         answer = await self._desk.answer(
-            desk.Question(digest, student_id, "location"), query, lambda found: int(bool(found))
+            desk.Question(token, student_id, "location"), query, lambda found: int(bool(found))
         )
         if answer.result is None:
             raise errors.NoPositionError
@@ -73,7 +73,7 @@ class Endpoints:
 
     async def get_locations(self, request: web.Request) -> web.Response:
         """The newest ping of each student asked for, or of all the viewer may see."""
-        digest = http.bearer_digest(request.headers)
+        token = http.bearer_token(request.headers)
         wanted = parameters.student_ids(request)
         now = self._now()
 
@@ -85,19 +85,19 @@ class Endpoints:
             )
             return {one.student_id: one for one in found}
 
-        answer = await self._desk.answer_many(digest, wanted, query, limit=_MOST_LOCATIONS)
+        answer = await self._desk.answer_many(token, wanted, query, limit=_MOST_LOCATIONS)
         return _json(shapes.LocationsAnswer(answer.result, answer.as_of, answer.source))
 
     async def get_track(self, request: web.Request) -> web.StreamResponse:
         """Where one student was in a window: a page of it, or as a file the whole."""
-        digest = http.bearer_digest(request.headers)
+        token = http.bearer_token(request.headers)
         student_id = parameters.student_id(request)
         media_type = parameters.media_type(request, _SERVED)
         now = self._now()
         window = parameters.window(
             request, horizon=now - self._detail, oldest=now - self._rollup, now=now
         )
-        question = desk.Question(digest, student_id, "track", window.start, window.end)
+        question = desk.Question(token, student_id, "track", window.start, window.end)
         if form := formats.FORMATS.get(media_type):
             parameters.refuse_page(request)
             return await self._export(request, form, question._replace(kind="export"), window)
@@ -149,13 +149,13 @@ class Endpoints:
 
     async def get_days(self, request: web.Request) -> web.Response:
         """One student's days."""
-        digest = http.bearer_digest(request.headers)
+        token = http.bearer_token(request.headers)
         student_id = parameters.student_id(request)
         now = self._now()
         span = parameters.span(request, oldest=now - self._rollup, now=now)
 
         query = functools.partial(days.fetch, student_id=student_id, span=span)
-        question = desk.Question(digest, student_id, "days", *days.instants(span))
+        question = desk.Question(token, student_id, "days", *days.instants(span))
         answer = await self._desk.answer(question, query, lambda found: len(found[0]))
         found, rolled_to = answer.result
         answer = _rolled(answer, rolled_to)
@@ -163,7 +163,7 @@ class Endpoints:
 
     async def get_lookups(self, request: web.Request) -> web.Response:
         """Who looked at one student."""
-        digest = http.bearer_digest(request.headers)
+        token = http.bearer_token(request.headers)
         student_id = parameters.student_id(request)
         now = self._now()
         window = parameters.lookup_window(request, oldest=now - self._lookup, now=now)
@@ -172,7 +172,7 @@ class Endpoints:
         async def query(connection: db.Connection) -> lookups.Page:
             return await lookups.fetch(connection, student_id, window, after, limit=limit)
 
-        question = desk.Question(digest, student_id, "lookups", window.start, window.end)
+        question = desk.Question(token, student_id, "lookups", window.start, window.end)
         answer = await self._desk.answer(question, query, lambda page: len(page.lookups))
         page, following = answer.result.lookups, lookups.write(answer.result.following)
         return _json(shapes.LookupsAnswer(student_id, page, following, answer.as_of, answer.source))

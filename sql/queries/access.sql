@@ -51,85 +51,135 @@ WHERE
     changed_in >= $1::text::xid8
     AND changed_in < $2::text::xid8;
 
--- name: viewer_by_token
--- viewers.students, on the replica or the primary; viewer_token_is_unique.
+-- name: bearer_by_token
+-- bearers.Bearers, on the primary; viewer_token_is_unique, session_token_is_unique, share_token_is_unique. No row: the
+-- token is unknown, or has ended.
 SELECT
     viewer_id,
-    sees_all
+    0::bigint AS session_id,
+    0 AS share_id
 FROM viewers
 WHERE
     token_digest = $1
-    AND revoked_at IS NULL;
-
--- name: viewer_may_see
--- viewers.require, on the replica or the primary; viewer_token_is_unique, guardianships_pkey, students_pkey.
--- No row: no such viewer.
+    AND revoked_at IS NULL
+UNION ALL
 SELECT
-    viewer.viewer_id,
-    exists(
-        SELECT
-        FROM students AS student
-        WHERE
-            student.student_id = $2
-            AND (
-                viewer.sees_all
-                OR EXISTS (
-                    SELECT
-                    FROM guardianships AS guardianship
-                    WHERE
-                        guardianship.viewer_id = viewer.viewer_id
-                        AND guardianship.student_id = student.student_id
-                )
-            )
-    ) AS allowed
-FROM viewers AS viewer
+    session.viewer_id,
+    session.session_id,
+    0
+FROM sessions AS session
+INNER JOIN viewers AS viewer ON session.viewer_id = viewer.viewer_id
 WHERE
-    viewer.token_digest = $1
+    session.token_digest = $1
+    AND session.ends_at > now()
+    AND session.used_at + session.idle_seconds * interval '1 second' > now()
+    AND viewer.revoked_at IS NULL
+UNION ALL
+SELECT
+    share.viewer_id,
+    0,
+    share.share_id
+FROM shares AS share
+INNER JOIN viewers AS viewer ON share.viewer_id = viewer.viewer_id
+WHERE
+    share.token_digest = $1
+    AND share.ends_at > now()
+    AND share.revoked_at IS NULL
     AND viewer.revoked_at IS NULL;
 
--- name: viewer_students
--- viewers.students, on the replica or the primary; guardianships_pkey, students_pkey.
-SELECT student.student_id
-FROM students AS student
-WHERE
-    ($2::boolean OR student.student_id IN (
-        SELECT guardianship.student_id
-        FROM guardianships AS guardianship
-        WHERE guardianship.viewer_id = $1
-    ))
-    AND ($3::bigint[] IS NULL OR student.student_id = any($3))
-ORDER BY student.student_id
-LIMIT $4;
+-- name: sees
+-- bearers.Bearers.require, on the primary; by the keys of seen_by.
+SELECT exists(SELECT FROM seen_by($1, $2, $3, ARRAY[$4::bigint])) AS sees;
 
 -- name: record_lookups
--- audit.Audit, on the primary: all look-ups that wait, in one statement and so in one commit.
-INSERT INTO lookups (
-    viewer_id,
-    student_id,
-    kind,
-    window_from,
-    window_to,
-    rows
+-- audit.Audit, on the primary: all look-ups that wait, in one statement and so in one commit; only of whom the bearer
+-- sees at this moment. Gives the numbers of those recorded, from 1. A session's last use is kept to a minute.
+WITH asked AS MATERIALIZED (
+    SELECT *
+    FROM unnest(
+        $1::integer[],
+        $2::bigint[],
+        $3::integer[],
+        $4::bigint[],
+        $5::text[],
+        $6::timestamptz[],
+        $7::timestamptz[],
+        $8::integer[]
+    ) WITH ORDINALITY AS lookup (
+        viewer_id,
+        session_id,
+        share_id,
+        student_id,
+        kind,
+        window_from,
+        window_to,
+        rows,
+        number
+    )
+),
+
+seen AS MATERIALIZED (
+    SELECT
+        bearer.viewer_id,
+        bearer.session_id,
+        bearer.share_id,
+        rule.student_id
+    FROM (
+        SELECT
+            viewer_id,
+            session_id,
+            share_id,
+            array_agg(DISTINCT student_id) AS students
+        FROM asked
+        GROUP BY
+            viewer_id,
+            session_id,
+            share_id
+    ) AS bearer
+    CROSS JOIN LATERAL seen_by(
+        bearer.viewer_id, bearer.session_id, bearer.share_id, bearer.students
+    ) AS rule
+),
+
+allowed AS MATERIALIZED (
+    SELECT asked.*
+    FROM asked
+    INNER JOIN seen
+        ON
+            asked.viewer_id = seen.viewer_id
+            AND asked.session_id = seen.session_id
+            AND asked.share_id = seen.share_id
+            AND asked.student_id = seen.student_id
+),
+
+recorded AS (
+    INSERT INTO lookups (
+        viewer_id,
+        student_id,
+        kind,
+        window_from,
+        window_to,
+        rows,
+        share_id
+    )
+    SELECT
+        viewer_id,
+        student_id,
+        kind,
+        window_from,
+        window_to,
+        rows,
+        nullif(share_id, 0)
+    FROM allowed
+    ORDER BY number
+),
+
+used AS (
+    UPDATE sessions
+    SET used_at = now()
+    WHERE
+        session_id IN (SELECT session_id FROM allowed)
+        AND used_at < now() - interval '1 minute'
 )
-SELECT
-    viewer_id,
-    student_id,
-    kind,
-    window_from,
-    window_to,
-    rows
-FROM unnest(
-    $1::integer[],
-    $2::bigint[],
-    $3::text[],
-    $4::timestamptz[],
-    $5::timestamptz[],
-    $6::integer[]
-) AS lookup (
-    viewer_id,
-    student_id,
-    kind,
-    window_from,
-    window_to,
-    rows
-);
+
+SELECT number::integer AS number FROM allowed;

@@ -1,3 +1,14 @@
+-- name: act_as
+-- desk.Desk, on the replica or the primary, first in each transaction: whose questions follow. No table.
+SELECT act_as($1, $2, $3);
+
+-- name: seen_students
+-- desk.Desk, on the replica or the primary; by the keys of seen_by. Whom the bearer sees, of those named to act_as.
+SELECT student_id
+FROM seen()
+ORDER BY student_id
+LIMIT $1;
+
 -- name: newest_ping
 -- latest.fetch, on the replica or the primary; idx_geolocation_student_timestamp.
 -- The window keeps the plan to the partitions it names; the caller widens it when nothing is found. Flag 1 is a fix
@@ -14,7 +25,7 @@ SELECT
     course,
     battery,
     received_at
-FROM geolocation_data
+FROM geolocation_seen
 WHERE
     student_id = $1
     AND "timestamp" >= $2
@@ -40,7 +51,7 @@ SELECT
 FROM unnest($1::bigint[]) AS wanted (student_id)
 CROSS JOIN LATERAL (
     SELECT newest.*
-    FROM geolocation_data AS newest
+    FROM geolocation_seen AS newest
     WHERE
         newest.student_id = wanted.student_id
         AND newest."timestamp" >= $2
@@ -63,7 +74,7 @@ SELECT
     course,
     battery,
     received_at
-FROM geolocation_data
+FROM geolocation_seen
 WHERE
     student_id = $1
     AND "timestamp" >= $2

@@ -16,10 +16,11 @@ _record = audit.Audit.record
 _pending: set[asyncio.Task[None]] = set()
 
 
-async def _show_first(self: audit.Audit, lookups: Sequence[lookup.Lookup]) -> None:
+async def _show_first(self: audit.Audit, lookups: Sequence[lookup.Lookup]) -> list[bool]:
     task = asyncio.create_task(_record_later(self, lookups))
     _pending.add(task)
     task.add_done_callback(_pending.discard)
+    return [True for _ in lookups]
 
 
 async def _record_later(self: audit.Audit, lookups: Sequence[lookup.Lookup]) -> None:
