@@ -9,8 +9,9 @@ from typing import Any
 
 from aiohttp import web
 
-from geoingest import api, config, connections, db, http, metrics
+from geoingest import config, connections, db, http, metrics
 from geoingest.access import audit, bearers, credentials
+from geoingest.api import document
 from geoingest.ingest import (
     apps,
     batcher,
@@ -172,7 +173,7 @@ def public(settings: config.Config, service: Service) -> web.Application:
         lookup_days=settings.lookup_days,
     )
     app.add_routes(tracking_endpoints.routes(reading))
-    app.add_routes(openapi.routes(api.document()))
+    app.add_routes(openapi.routes(document.document()))
     return app
 
 

@@ -9,8 +9,9 @@ import aiohttp
 import orjson
 import pytest
 
-from geoingest import api, db
+from geoingest import db
 from geoingest.access import provision, tokens
+from geoingest.api import document
 from geoingest.tracking import formats
 from tests import conftest, guardians
 
@@ -149,7 +150,7 @@ async def test_no_route_of_viewers_forgets_to_record(
     guardian = guardians.Guardian(primary, child.viewer_token)
     asked = 0
 
-    for path, methods in orjson.loads(api.document())["paths"].items():
+    for path, methods in orjson.loads(document.document())["paths"].items():
         for operation in methods.values():
             if operation["security"] == [{"viewer": []}]:
                 for accept in operation["responses"]["200"]["content"]:

@@ -20,15 +20,16 @@ from schemathesis import GenerationMode
 from schemathesis.checks import not_a_server_error
 from schemathesis.specs.openapi import checks
 
-from geoingest import api, app, db, ping
+from geoingest import app, db, ping
 from geoingest.access import provision
+from geoingest.api import document
 from geoingest.ingest import answers, apps
 from geoingest.operations import openapi
 from geoingest.tracking import geojson, lookups, parameters, shapes, track
 from tests import conftest, guardians, rollups
 
 _LONGEST_TARGET = 8190
-DOCUMENT = orjson.loads(api.document())
+DOCUMENT = orjson.loads(document.document())
 CHECKS = [
     not_a_server_error,
     checks.status_code_conformance,
