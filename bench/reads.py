@@ -9,10 +9,22 @@ from typing import NamedTuple
 
 import click
 
-from bench import bodies, generator, ingest, open_loop, questions, seed, service, stream, world
+from bench import (
+    bodies,
+    dashboards,
+    generator,
+    ingest,
+    open_loop,
+    questions,
+    seed,
+    service,
+    stream,
+    world,
+)
 from geoingest.access import provision
 
 _READERS = 64
+_STAFF = 8
 _TRACK_LIMIT = 1000
 
 
@@ -24,6 +36,7 @@ class Plan(NamedTuple):
     seconds: float = 30.0
     rate: float = 100.0
     pings: float = 500.0
+    dashboards: float = 1.0
     warmup: float = 5.0
 
 
@@ -31,6 +44,7 @@ def run(plan: Plan) -> dict[str, object]:
     """The whole measurement: databases with replica, seed, service, load."""
     with world.databases(with_replica=False) as alone:
         enrolled = world.enrol(alone, plan.students)
+        staff = dashboards.staff(alone)
         seeded = seed.fill(alone, days=seed.school_days(plan.days))
         on = world.add_replica(alone)
         world.forget(on)
@@ -41,7 +55,7 @@ def run(plan: Plan) -> dict[str, object]:
                 err=True,
             )
             # What the first asked, the second asks again.
-            cold, warm = (_lap(plan, target, enrolled) for _ in range(2))
+            cold, warm = (_lap(plan, target, enrolled, staff) for _ in range(2))
         rows = world.count_rows(on) - seeded
     acknowledged = sum(one.outcomes["pings"].acknowledged for one in (cold, warm))
     return {
@@ -57,7 +71,7 @@ def run(plan: Plan) -> dict[str, object]:
 
 
 def _lap(
-    plan: Plan, target: service.Service, enrolled: Sequence[provision.Enrolled]
+    plan: Plan, target: service.Service, enrolled: Sequence[provision.Enrolled], staff: str
 ) -> open_loop.Load:
     load = generator.run(
         open_loop.run,
@@ -65,7 +79,7 @@ def _lap(
             target.host,
             target.port,
             target.pid,
-            _streams(plan, enrolled, target.port),
+            _streams(plan, enrolled, staff, target.port),
             plan.warmup,
             plan.seconds,
         ),
@@ -78,10 +92,19 @@ def _lap(
     return load
 
 
-def _streams(plan: Plan, enrolled: Sequence[provision.Enrolled], port: int) -> list[stream.Stream]:
+def _streams(
+    plan: Plan, enrolled: Sequence[provision.Enrolled], staff: str, port: int
+) -> list[stream.Stream]:
     phones = bodies.Singles([one.device_token for one in enrolled], port=port)
     return [
         *readers(enrolled, days=seed.school_days(plan.days), port=port, rate=plan.rate),
+        stream.Stream(
+            "dashboard",
+            plan.dashboards,
+            _STAFF,
+            dashboards.asked(staff, port=port),
+            questions.SOURCES,
+        ),
         stream.Stream("pings", plan.pings, plan.students, phones, (ingest.STORED,)),
     ]
 
@@ -116,7 +139,7 @@ def _track_questions(
             path = (
                 f"/v1/students/{one.student_id}/track?{window}&resolution=raw&limit={_TRACK_LIMIT}"
             )
-            asked.append(questions.get(path, one, port=port))
+            asked.append(questions.get(path, one.viewer_token, port=port))
     return asked
 
 
@@ -129,7 +152,7 @@ def _latencies(load: open_loop.Load) -> dict[str, object]:
 
 
 def _facts(load: open_loop.Load) -> dict[str, object]:
-    reads = {name: load.outcomes[name] for name in ("location", "track")}
+    reads = {name: load.outcomes[name] for name in ("location", "track", "dashboard")}
     return {
         "replica_share": questions.replica_share(reads.values()),
         "statuses": {name: one.statuses for name, one in load.outcomes.items()},
@@ -143,7 +166,12 @@ def _facts(load: open_loop.Load) -> dict[str, object]:
 
 def _is_fair(plan: Plan, load: open_loop.Load) -> bool:
     """Whether the generator kept its schedule and all of it was answered."""
-    wanted = {"location": plan.rate, "track": plan.rate, "pings": plan.pings}
+    wanted = {
+        "location": plan.rate,
+        "track": plan.rate,
+        "dashboard": plan.dashboards,
+        "pings": plan.pings,
+    }
     return load.kept_schedule and all(
         load.outcomes[name].per_second >= open_loop.LEAST_RATE_SHARE * rate
         for name, rate in wanted.items()

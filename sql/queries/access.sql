@@ -93,7 +93,8 @@ SELECT exists(SELECT FROM seen_by($1, $2, $3, ARRAY[$4::bigint])) AS sees;
 
 -- name: record_lookups
 -- audit.Audit, on the primary: all look-ups that wait, in one statement and so in one commit; only of whom the bearer
--- sees at this moment. Gives the numbers of those recorded, from 1. A session's last use is kept to a minute.
+-- sees at this moment. Gives the numbers of those recorded, from 1. A session's last use is kept to a minute; one that
+-- another process is just about to keep is left to it, or two could wait for each other.
 WITH asked AS MATERIALIZED (
     SELECT *
     FROM unnest(
@@ -178,8 +179,14 @@ used AS (
     UPDATE sessions
     SET used_at = now()
     WHERE
-        session_id IN (SELECT session_id FROM allowed)
-        AND used_at < now() - interval '1 minute'
+        session_id IN (
+            SELECT session.session_id
+            FROM sessions AS session
+            WHERE
+                session.session_id IN (SELECT allowed.session_id FROM allowed)
+                AND session.used_at < now() - interval '1 minute'
+            FOR UPDATE SKIP LOCKED
+        )
 )
 
 SELECT number::integer AS number FROM allowed;

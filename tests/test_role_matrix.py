@@ -1,0 +1,193 @@
+"""Every endpoint against everybody: who does not see a child learns nothing, not even that there is one."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from typing import Any, NamedTuple
+
+import orjson
+import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestClient, TestServer
+
+from geoingest import http, lookup
+from geoingest.api import document
+from geoingest.tracking import desk, endpoints
+from tests import cast, conftest
+
+
+class Door(NamedTuple):
+    """An operation that a viewer may ask for, and what is sent there."""
+
+    method: str
+    path: str
+    request: dict[str, Any]
+
+
+Ask = Callable[[Door, int, str], Awaitable[tuple[int, bytes]]]
+
+# Of one student, by number.
+OF_STUDENT = (
+    Door("get", "/v1/students/{student_id}/location", {}),
+    Door("get", "/v1/students/{student_id}/track", {}),
+    Door("get", "/v1/students/{student_id}/track", {"headers": {"Accept": "text/csv"}}),
+    Door("get", "/v1/students/{student_id}/track", {"headers": {"Accept": "application/gpx+xml"}}),
+    Door("get", "/v1/students/{student_id}/track", {"params": {"resolution": "hour"}}),
+    Door("get", "/v1/students/{student_id}/days", {}),
+    Door("get", "/v1/students/{student_id}/lookups", {}),
+    Door("get", "/v1/locations?student_id={student_id}", {}),
+)
+# Of whom the viewer sees.
+OF_ALL = (Door("get", "/v1/locations", {}),)
+
+
+@pytest.fixture
+def everybody(database: conftest.Database) -> cast.Cast:
+    """A child, and all who come to the door."""
+    return cast.assemble(database)
+
+
+def _asking(client: Any) -> Ask:  # the test client's type is generic only for the type checker
+    async def ask(door: Door, student_id: int, token: str) -> tuple[int, bytes]:
+        request = dict(door.request)
+        headers = {**request.pop("headers", {}), "Authorization": f"Bearer {token}"}
+        path = door.path.format(student_id=student_id)
+        async with client.request(door.method, path, headers=headers, **request) as answer:
+            return answer.status, await answer.read()
+
+    return ask
+
+
+@pytest.fixture
+async def ask(database: conftest.Database, everybody: cast.Cast, start: conftest.Start) -> Ask:
+    """Of a service without a replica: what was just written is seen at once."""
+    running = await start(database.settings(database_replica_url=""))
+    return _asking(running.client)
+
+
+def _leaks(answer: bytes) -> bool:
+    return any(canary.encode() in answer for canary in cast.CANARIES)
+
+
+async def _compare(ask: Ask, everybody: cast.Cast, doors: Sequence[Door]) -> list[str]:
+    """Which of those who do not see the child learn more of it than of one who does not exist."""
+    found = []
+    for who, token in everybody.foreign.items():
+        for door in doors:
+            foreign, unknown = [await ask(door, one, token) for one in (cast.CHILD, cast.UNKNOWN)]
+            if foreign != unknown or foreign[0] != 404 or _leaks(foreign[1]):
+                found.append(f"{who}: {door.method} {door.path} {foreign} {unknown}")
+    return found
+
+
+async def test_who_sees_the_child_is_answered(ask: Ask, everybody: cast.Cast) -> None:
+    """Or the rest would prove nothing: each of them is shown the position, alone and among all."""
+    for who, token in everybody.seeing.items():
+        for door in (*OF_STUDENT[:3], *OF_ALL):
+            status, answer = await ask(door, cast.CHILD, token)
+
+            assert (status, _leaks(answer)) == (200, True), (who, door)
+
+
+async def test_foreign_and_unknown_are_alike(ask: Ask, everybody: cast.Cast) -> None:
+    """Same status and same bytes for a child whom one does not see and for none at all, at every door."""
+    assert await _compare(ask, everybody, OF_STUDENT) == []
+
+
+async def test_nobody_is_told_that_at_every_door(ask: Ask, everybody: cast.Cast) -> None:
+    """401 with the same bytes, whoever is asked for."""
+    answers = {
+        await ask(door, student, token)
+        for token in everybody.nobody.values()
+        for door in (*OF_STUDENT, *OF_ALL)
+        for student in (cast.CHILD, cast.UNKNOWN)
+    }
+
+    assert {status for status, _ in answers} == {401}
+    assert len(answers) == 1
+
+
+async def test_all_whom_one_sees_are_not_the_child(ask: Ask, everybody: cast.Cast) -> None:
+    """Who asks for all is shown only whom it sees."""
+    for who, token in everybody.foreign.items():
+        for door in OF_ALL:
+            status, answer = await ask(door, 0, token)
+
+            assert status == 200, (who, door)
+            assert not _leaks(answer), (who, door)
+            assert str(cast.CHILD).encode() not in answer, (who, door)
+
+
+def test_every_operation_of_a_viewer_is_in_the_matrix() -> None:
+    """One that is added and not tried against everybody turns this red."""
+    paths = orjson.loads(document.document())["paths"]
+    offered = {
+        (method, path)
+        for path, operations in paths.items()
+        for method, operation in operations.items()
+        if operation.get("security") == [{"viewer": []}]
+    }
+    tried = {(one.method, one.path.partition("?")[0]) for one in (*OF_STUDENT, *OF_ALL)}
+
+    assert offered
+    assert offered - tried == set()
+
+
+@pytest.fixture
+async def without_first_wall(
+    database: conftest.Database, everybody: cast.Cast, start: conftest.Start
+) -> AsyncIterator[Ask]:
+    """A read side that shows all it finds: whoever asks, nothing is checked as it is recorded."""
+    running = await start(database.settings(database_replica_url=""))
+
+    class Trusting:
+        """Bearers of whom each sees everybody."""
+
+        find = running.service.bearers.find
+        confirm = running.service.bearers.confirm
+
+        async def require(self, bearer: object, student_id: int) -> None:
+            """Nobody is refused."""
+
+    async def record(lookups: Sequence[lookup.Lookup]) -> list[bool]:
+        return [True for _ in lookups]
+
+    careless = desk.Desk(Trusting(), running.service.replica, record)
+    reading = endpoints.Endpoints(careless, detail_days=90, rollup_days=365, lookup_days=365)
+    public = web.Application(middlewares=[http.observe])
+    public.add_routes(endpoints.routes(reading))
+    async with TestClient(TestServer(public)) as client:
+        yield _asking(client)
+
+
+async def test_the_database_alone_holds(without_first_wall: Ask, everybody: cast.Cast) -> None:
+    """With the application's check taken out, row-level security shows nothing of the child to who does not see it."""
+    for who, token in everybody.foreign.items():
+        for door in (*OF_STUDENT, *OF_ALL):
+            _, answer = await without_first_wall(door, cast.CHILD, token)
+
+            assert not _leaks(answer), (who, door)
+    for who, token in everybody.seeing.items():
+        status, answer = await without_first_wall(OF_STUDENT[0], cast.CHILD, token)
+
+        assert (status, _leaks(answer)) == (200, True), who
+
+
+async def test_the_application_alone_holds(
+    ask: Ask, database: conftest.Database, everybody: cast.Cast
+) -> None:
+    """With row-level security taken out, the application's check shows nothing either."""
+    for table in ("geolocation_seen", "geolocation_hourly", "geolocation_daily", "lookups"):
+        database.query(f"ALTER TABLE {table} DISABLE ROW LEVEL SECURITY")
+
+    assert await _compare(ask, everybody, OF_STUDENT) == []
+
+
+async def test_without_either_wall_the_test_would_see_it(
+    without_first_wall: Ask, database: conftest.Database, everybody: cast.Cast
+) -> None:
+    """The comparison that finds nothing finds much when both are taken out."""
+    for table in ("geolocation_seen", "geolocation_hourly", "geolocation_daily", "lookups"):
+        database.query(f"ALTER TABLE {table} DISABLE ROW LEVEL SECURITY")
+
+    assert len(await _compare(without_first_wall, everybody, OF_STUDENT)) > 20
