@@ -4,13 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import datetime
 from collections.abc import AsyncIterator, Coroutine, Sequence
 from typing import Any
 
 from aiohttp import web
 
 from geoingest import config, connections, db, http, metrics
-from geoingest.access import audit, bearers, credentials
+from geoingest.access import (
+    audit,
+    bearers,
+    credentials,
+    login_endpoints,
+    logins,
+    passwords,
+    sessions,
+)
 from geoingest.api import document
 from geoingest.ingest import (
     apps,
@@ -44,6 +53,7 @@ class Service:
         self.primary = primary
         self.credentials = credentials.Credentials(primary)
         self.bearers = bearers.Bearers(primary)
+        self.passwords = passwords.Passwords()
         self.replica = replica.Replica(
             primary,
             replicas,
@@ -149,6 +159,7 @@ async def running(settings: config.Config) -> AsyncIterator[Service]:
         for one in replicas:
             stack.callback(one.terminate)
         service = Service(settings, primary, replicas)
+        stack.callback(service.passwords.close)
         _watch(settings, service, replicas)
         tasks = [asyncio.create_task(one) for one in service.tasks()]
         stack.push_async_callback(_cancel, tasks)
@@ -173,8 +184,22 @@ def public(settings: config.Config, service: Service) -> web.Application:
         lookup_days=settings.lookup_days,
     )
     app.add_routes(tracking_endpoints.routes(reading))
+    app.add_routes(login_endpoints.routes(_login_endpoints(settings, service)))
     app.add_routes(openapi.routes(document.document()))
     return app
+
+
+def _login_endpoints(settings: config.Config, service: Service) -> login_endpoints.Endpoints:
+    terms = sessions.Terms(
+        datetime.timedelta(days=settings.session_days),
+        datetime.timedelta(days=settings.session_idle_days),
+    )
+    return login_endpoints.Endpoints(
+        logins.Logins(service.primary, service.passwords, terms),
+        sessions.Sessions(service.primary, service.bearers),
+        trusted_proxies=settings.trusted_proxies,
+        body_timeout_seconds=settings.body_timeout_seconds,
+    )
 
 
 def public_runner(
@@ -200,6 +225,8 @@ def _watch(settings: config.Config, service: Service, replicas: Sequence[db.Pool
     metrics.watch(metrics.writer_connections, lambda: service.queue.open_lanes)
     metrics.watch(metrics.replica_lag, lambda: service.replica.lag_seconds)
     metrics.watch(metrics.replica_in_use, lambda: service.replica.in_use)
+    metrics.login_queue_limit.set(service.passwords.most_waiting_seconds)
+    metrics.watch(metrics.login_queue, lambda: service.passwords.waiting_seconds)
     loop = asyncio.get_running_loop()
     metrics.watch(metrics.asyncio_tasks, lambda: len(asyncio.all_tasks(loop)))
     _watch_pools("primary", [service.primary])

@@ -118,6 +118,17 @@ class Config:
     lookup_days: int = _setting(
         "GEOINGEST_LOOKUP_DAYS", 365, "age up to which it is kept who looked", most=10_000
     )
+    session_days: int = _setting(
+        "GEOINGEST_SESSION_DAYS", 30, "a session ends so long after its login; 30 at most", most=30
+    )
+    session_idle_days: int = _setting(
+        "GEOINGEST_SESSION_IDLE_DAYS", 7, "a session ends when it was not used for so long", most=30
+    )
+    trusted_proxies: str = _setting(
+        "GEOINGEST_TRUSTED_PROXIES",
+        "",
+        "addresses and networks of proxies, as 10.0.0.7,10.1.0.0/16, whose X-Forwarded-For is believed",
+    )
     archive_dir: str = _setting(
         "GEOINGEST_ARCHIVE_DIR",
         "",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 import asyncpg
@@ -108,6 +108,18 @@ def direct(url: str) -> Iterator[DirectConnection]:
     with connection:
         _for_long_work(connection)
         yield connection
+
+
+@contextlib.asynccontextmanager
+async def asking(pool: Pool) -> AsyncIterator[Connection]:
+    """A pooled connection; DatabaseUnavailableError where there is none, or it is lost."""
+    try:
+        async with pool.acquire(timeout=CONNECT_SECONDS) as connection:
+            yield connection
+    except DRIVER_ERRORS as exc:
+        if is_away(exc) or is_transient(exc):
+            raise errors.DatabaseUnavailableError from exc
+        raise
 
 
 def direct_pool(url: str) -> psycopg_pool.ConnectionPool[DirectConnection]:

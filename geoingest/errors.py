@@ -5,13 +5,17 @@ GeoingestError
 │   ├── MalformedBodyError          400  malformed_body
 │   │   └── BrokenBodyError                  cut short, or it does not unpack
 │   ├── BadQueryError               400  bad_query
+│   ├── BadBodyError                400  bad_body
+│   ├── BadPasswordError            400  bad_password
 │   ├── UnauthenticatedError        401  unauthenticated
+│   │   └── WrongCredentialsError            wrong_credentials: e-mail or password, nobody is told which
 │   ├── NotFoundError               404  not_found
 │   │   └── NoPositionError             no_position
 │   ├── BodyTimeoutError            408  body_timeout
 │   ├── NotAcceptableError          406  not_acceptable
 │   ├── BodyTooLargeError           413  body_too_large
 │   └── TooManyRequestsError        429  too_many_requests: one device over its rate
+│       └── TooManyLoginsError               too_many_logins: an account or an address that failed often
 ├── ServiceError                503: our turn; the caller keeps its pings and comes again
 │   ├── OverloadedError             overloaded
 │   ├── ShuttingDownError           shutting_down
@@ -71,10 +75,28 @@ class BadQueryError(CallerError):
     status, reason, title = 400, "bad_query", "A query parameter is not valid"
 
 
+class BadBodyError(CallerError):
+    """The body is JSON, and not what is asked for."""
+
+    status, reason, title = 400, "bad_body", "The body is not what is asked for"
+
+
+class BadPasswordError(CallerError):
+    """The new password is one that is not taken."""
+
+    status, reason, title = 400, "bad_password", "The new password is too weak or too long"
+
+
 class UnauthenticatedError(CallerError):
     """The bearer token is missing, unknown or revoked."""
 
     status, reason, title = 401, "unauthenticated", "A valid bearer token is needed"
+
+
+class WrongCredentialsError(UnauthenticatedError):
+    """Nobody has this e-mail with this password; what of it is wrong is not said."""
+
+    reason, title = "wrong_credentials", "Wrong e-mail or password"
 
 
 class NotFoundError(CallerError):
@@ -116,6 +138,12 @@ class TooManyRequestsError(CallerError):
     def __init__(self, wait_seconds: float) -> None:
         super().__init__()
         self.wait_seconds = wait_seconds
+
+
+class TooManyLoginsError(TooManyRequestsError):
+    """This account or this address has failed to log in too often just now."""
+
+    reason, title = "too_many_logins", "Too many failures to log in"
 
 
 class ServiceError(HttpError):

@@ -1,7 +1,8 @@
-"""What every HTTP answer shares: counting, problem details, JSON bytes, bearer tokens."""
+"""What all of HTTP shares: counting, problem details, JSON bytes, bodies, bearer tokens."""
 
 from __future__ import annotations
 
+import asyncio
 import functools
 import hashlib
 import logging
@@ -13,7 +14,7 @@ from http import HTTPStatus
 from typing import NamedTuple
 
 import orjson
-from aiohttp import hdrs, web
+from aiohttp import ClientPayloadError, hdrs, web
 from aiohttp.web_urldispatcher import AbstractRoute
 
 from geoingest import errors, metrics
@@ -27,7 +28,7 @@ PROBLEM = "application/problem+json"
 # Senders told to come back spread over this many seconds instead of all in the same one.
 RETRY_SPREAD_SECONDS = 10
 _BEARER = "bearer "
-_COUNTED = (hdrs.METH_GET, hdrs.METH_HEAD, hdrs.METH_POST)
+_COUNTED = (hdrs.METH_GET, hdrs.METH_HEAD, hdrs.METH_POST, hdrs.METH_DELETE)
 _unauthenticated = metrics.auth_failures.labels("unauthenticated")
 
 
@@ -167,6 +168,17 @@ def bearer_token(headers: Mapping[str, str]) -> str:
     if header is None or header[: len(_BEARER)].lower() != _BEARER:
         raise errors.UnauthenticatedError
     return header[len(_BEARER) :].strip()
+
+
+async def read_body(request: web.Request, *, seconds: float) -> bytes:
+    """The whole body; TimeoutError when it does not come in time, BrokenBodyError when it is cut."""
+    try:
+        async with asyncio.timeout(seconds):
+            return await request.read()
+    except (ClientPayloadError, web.RequestPayloadError, ConnectionError) as exc:
+        # Nothing more to read: the server would trip over the same error again.
+        request.content.feed_eof()
+        raise errors.BrokenBodyError from exc
 
 
 def digest(token: str) -> bytes:

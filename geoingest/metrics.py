@@ -157,6 +157,23 @@ lookups_unrecorded = Counter(
     ["reason"],
 )
 
+logins = Counter("geoingest_logins", "Tries to log in that were answered.", ["outcome"])
+login_queue = Gauge(
+    "geoingest_login_queue_seconds",
+    "How long the next password would wait for a thread.",
+    multiprocess_mode="livemax",
+)
+login_queue_limit = Gauge(
+    "geoingest_login_queue_limit_seconds",
+    "Nobody is taken who would wait for longer.",
+    multiprocess_mode="livemax",
+)
+password_duration = Histogram(
+    "geoingest_password_duration_seconds",
+    "One hash of a password, in its thread.",
+    buckets=_INSIDE,
+)
+
 job_runs = Counter("geoingest_job_runs", "Runs of the periodic jobs.", ["job", "outcome"])
 job_duration = Gauge(
     "geoingest_job_duration_seconds",

@@ -39,6 +39,10 @@ class Bearers:
             return known[0]
         return await self._look_up(digest)
 
+    def forget(self, token: str) -> None:
+        """Whoever has this token is asked for anew."""
+        self._known.pop(http.digest(token), None)
+
     async def confirm(self, token: str) -> Bearer:
         """The same, as it is now."""
         return await self._look_up(http.digest(token))

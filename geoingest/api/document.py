@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from geoingest.api import pings, reads
+from geoingest.api import logins, pings, reads
 from geoingest.operations import openapi
 
-_PARTS = (pings, reads)
+_PARTS = (pings, reads, logins)
 
 
 def document() -> bytes:

@@ -9,7 +9,7 @@ import click
 
 from geoingest import config, db
 from geoingest.access import provision, roster, schools
-from geoingest.commands import databases, options
+from geoingest.commands import databases, logins, options
 
 _SCHOOL = click.IntRange(1, 2**31 - 1)
 
@@ -45,7 +45,7 @@ def provision_command(
 
 @click.group("viewer")
 def viewer_group() -> None:
-    """Add one viewer."""
+    """Add one viewer, set its password, log it out."""
 
 
 @viewer_group.command("add", **options.example("geoingest viewer add --students 1,2,3"))
@@ -57,6 +57,10 @@ def viewer_add(settings: config.Config, students: str) -> None:
     with db.direct(databases.direct_url(settings)) as connection:
         viewer_id, token = provision.add_viewer(connection, wanted)
     click.echo(f"{viewer_id}\t{token}")
+
+
+viewer_group.add_command(logins.password_command)
+viewer_group.add_command(logins.logout_command)
 
 
 @click.group("school")

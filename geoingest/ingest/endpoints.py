@@ -6,9 +6,9 @@ import asyncio
 import functools
 from collections.abc import Iterable
 
-from aiohttp import ClientPayloadError, hdrs, web
+from aiohttp import hdrs, web
 
-from geoingest import errors
+from geoingest import http
 from geoingest.ingest import door, posted, submission
 
 
@@ -27,7 +27,7 @@ async def post(
     sender = one.enter(given)
     verdict: asyncio.Future[submission.Verdict] = asyncio.get_running_loop().create_future()
     try:
-        body = await _read(request, seconds=body_timeout_seconds)
+        body = await http.read_body(request, seconds=body_timeout_seconds)
     except TimeoutError as exc:
         raise one.late from exc
     except web.HTTPRequestEntityTooLarge:
@@ -36,17 +36,6 @@ async def post(
         reply = one.take(sender, given._replace(body=body), verdict)
     settled = door.NOTHING if reply.is_due else await verdict
     return web.Response(body=reply.encode(settled), content_type=reply.content_type)
-
-
-async def _read(request: web.Request, *, seconds: float) -> bytes:
-    """The whole body; TimeoutError when it does not come in time, BrokenBodyError when it is cut."""
-    try:
-        async with asyncio.timeout(seconds):
-            return await request.read()
-    except (ClientPayloadError, web.RequestPayloadError, ConnectionError) as exc:
-        # Nothing more to read: the server would trip over the same error again.
-        request.content.feed_eof()
-        raise errors.BrokenBodyError from exc
 
 
 def routes(doors: Iterable[door.Door], *, body_timeout_seconds: float) -> list[web.RouteDef]:

@@ -14,7 +14,7 @@ import psycopg
 import psycopg_pool
 
 from geoingest import config, db, errors, metrics
-from geoingest.lifecycle import locks, lookups, partitions, quarantine, retention, rollups
+from geoingest.lifecycle import endings, locks, lookups, partitions, quarantine, retention, rollups
 
 log = logging.getLogger(__name__)
 
@@ -71,6 +71,7 @@ JOBS: dict[str, Job] = {
     "rollups": Job(rollups.run_once, _LATE_SECONDS, rollups.backfill),
     "quarantine": Job(quarantine.run_once, _HOUR_SECONDS),
     "lookups": Job(lookups.run_once, _HOUR_SECONDS),
+    "endings": Job(endings.run_once, _HOUR_SECONDS),
     # Behind the rollups: what they have not got yet is kept.
     "retention": Job(retention.run_once, _HOUR_SECONDS),
 }

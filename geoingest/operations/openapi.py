@@ -32,7 +32,9 @@ class Operation(NamedTuple):
     method: str
     path: str
     summary: str
-    tag: str
+    # Whose token; None: nobody's.
+    tag: str | None
+    # Without any: 204.
     answers: Mapping[str, Schema]
     errors: Mapping[int, str]
     parameters: Sequence[Schema] = ()
@@ -89,7 +91,9 @@ def one_of(*structs: type[msgspec.Struct]) -> Schema:
 
 def _operation(operation: Operation) -> Schema:
     answers = {kind: {"schema": schema} for kind, schema in operation.answers.items()}
-    responses: Schema = {"200": {"description": operation.words, "content": answers}}
+    responses: Schema = {"204": {"description": operation.words}}
+    if answers:
+        responses = {"200": {"description": operation.words, "content": answers}}
     for status, words in operation.errors.items():
         response: Schema = {
             "description": words,
@@ -103,7 +107,7 @@ def _operation(operation: Operation) -> Schema:
     result: Schema = {
         "summary": operation.summary,
         "operationId": operation.summary.lower().replace(" ", "_").replace("'", ""),
-        "security": [{operation.tag: []}],
+        "security": [{operation.tag: []}] if operation.tag else [],
         "responses": responses,
     }
     if operation.parameters:
