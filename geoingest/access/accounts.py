@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
+from collections.abc import Sequence
 
 import psycopg
 
@@ -49,7 +50,7 @@ def set_password(
         return connection.execute(db.queries()["end_sessions"], [viewer_id, 0]).rowcount
 
 
-def _set(connection: db.DirectConnection, values: list[object]) -> str:
+def _set(connection: db.DirectConnection, values: Sequence[object]) -> str:
     try:
         row = connection.execute(db.queries()["set_password"], values).fetchone()
     except psycopg.errors.UniqueViolation as exc:

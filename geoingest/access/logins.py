@@ -121,7 +121,7 @@ class Logins:
         verdict = await self._hashes.verify(row["password_hash"], one.password)
         if not verdict.is_right:
             async with db.asking(self._primary) as connection:
-                await connection.execute(db.queries()["count_login_failure"], one.keys)
+                await connection.execute(db.queries()["count_login_failure"], *one.keys)
             raise errors.WrongCredentialsError
         return _Right(row["viewer_id"], row["role"], row["password_hash"], verdict.rehashed)
 
@@ -136,7 +136,8 @@ class Logins:
                 http.digest(token),
                 int(self._terms.idle.total_seconds()),
                 self._terms.lasts,
-                keys.forgiven,
+                keys.account,
+                keys.both,
             )
         if row is None:
             raise errors.WrongCredentialsError

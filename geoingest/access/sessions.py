@@ -53,8 +53,10 @@ class Sessions:
         """All sessions of the token's viewer, the newest first."""
         owner = await self.owner(token)
         async with db.asking(self._primary) as connection:
-            rows = await connection.fetch(db.queries()["sessions_of"], owner.viewer_id, MOST_LISTED)
-        return [Session(*row.values(), row["session_id"] == owner.session_id) for row in rows]
+            rows = await connection.fetch(
+                db.queries()["sessions_of"], owner.viewer_id, owner.session_id, MOST_LISTED
+            )
+        return [Session(*row.values()) for row in rows]
 
     async def end(self, token: str) -> None:
         """Ends the session of this token; UnauthenticatedError when there is none."""

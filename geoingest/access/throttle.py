@@ -35,11 +35,6 @@ class Keys(NamedTuple):
     address: bytes
     both: bytes
 
-    @property
-    def forgiven(self) -> list[bytes]:
-        """By who has logged in."""
-        return [self.account, self.both]
-
 
 def keys(email: str, address: str) -> Keys:
     """Of one try; whether there is such an account makes no difference."""

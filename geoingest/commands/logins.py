@@ -15,7 +15,7 @@ _VIEWER = click.IntRange(1, 2**31 - 1)
 
 @click.command(
     "password",
-    **options.example("geoingest viewer password 17 --email kim@example.org < password.txt"),
+    **options.example("geoingest viewer password 17 --email kim@example.org"),
 )
 @click.argument("viewer", type=_VIEWER)
 @click.option("--email", help="What the viewer logs in with; without it, it stays as it is.")

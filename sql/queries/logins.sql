@@ -77,8 +77,8 @@ LEFT JOIN viewers AS viewer ON viewer.email = $1 AND viewer.revoked_at IS NULL;
 
 -- name: complete_login
 -- logins.Logins, on the primary; viewers_pkey, login_failures_pkey. A session of the viewer, whose password is still
--- that which was checked; no row: it is not. $3 is the same password under a newer hash, or NULL; $7 are the keys of
--- what is forgiven.
+-- that which was checked; no row: it is not. $3 is the same password under a newer hash, or NULL; $7 and $8 are the
+-- keys of what is forgiven. No array: the driver would look up its type, which takes three more round trips.
 WITH viewer AS (
     SELECT viewer_id
     FROM viewers
@@ -103,7 +103,7 @@ forgiven AS (
         throttle_key IN (
             SELECT failure.throttle_key
             FROM login_failures AS failure
-            WHERE failure.throttle_key = any($7)
+            WHERE failure.throttle_key IN ($7, $8)
             ORDER BY failure.throttle_key
             FOR UPDATE
         )
@@ -134,7 +134,7 @@ INSERT INTO login_failures AS kept (
 SELECT
     throttle_key,
     1
-FROM unnest($1::bytea[]) AS failed (throttle_key)
+FROM (VALUES ($1::bytea), ($2), ($3)) AS failed (throttle_key)
 ORDER BY throttle_key
 ON CONFLICT (throttle_key) DO UPDATE
     SET
@@ -196,19 +196,20 @@ WHERE
 DELETE FROM sessions;
 
 -- name: sessions_of
--- sessions.Sessions, on the primary; idx_sessions_viewer. The newest first.
+-- sessions.Sessions, on the primary; idx_sessions_viewer. The newest first; $2 is that which asks.
 SELECT
     session_id,
     created_at,
     used_at,
-    ends_at
+    ends_at,
+    session_id = $2 AS is_this
 FROM sessions
 WHERE
     viewer_id = $1
     AND ends_at > now()
     AND used_at + idle_seconds * interval '1 second' > now()
 ORDER BY session_id DESC
-LIMIT $2;
+LIMIT $3;
 
 -- name: viewer
 -- sessions.end_of_viewer, on the primary; viewers_pkey.
