@@ -10,7 +10,7 @@ from typing import Any
 
 from aiohttp import web
 
-from geoingest import config, connections, db, http, metrics
+from geoingest import config, connections, db, http, metrics, seats
 from geoingest.access import (
     audit,
     bearers,
@@ -52,8 +52,11 @@ class Service:
         self._settings = settings
         self.primary = primary
         self.credentials = credentials.Credentials(primary)
-        self.bearers = bearers.Bearers(primary)
         self.passwords = passwords.Passwords()
+        self.bearers = bearers.Bearers(
+            primary, requests_per_second=settings.viewer_requests_per_second
+        )
+        self.seats = seats.Seats(settings.school_questions)
         self.replica = replica.Replica(
             primary,
             replicas,
@@ -178,7 +181,7 @@ def public(settings: config.Config, service: Service) -> web.Application:
     seconds = settings.body_timeout_seconds
     app.add_routes(endpoints.routes(service.doors, body_timeout_seconds=seconds))
     reading = tracking_endpoints.Endpoints(
-        desk.Desk(service.bearers, service.replica, service.audit.record),
+        desk.Desk(service.bearers, service.seats, service.replica, service.audit.record),
         detail_days=settings.detail_days,
         rollup_days=settings.rollup_days,
         lookup_days=settings.lookup_days,

@@ -83,6 +83,16 @@ class Config:
         50.0,
         "one device's rate; after a silence ten seconds of it at once",
     )
+    viewer_requests_per_second: float = _setting(
+        "GEOINGEST_VIEWER_REQUESTS_PER_SECOND",
+        20.0,
+        "one viewer's rate, and one share's; after a silence ten seconds of it at once",
+    )
+    school_questions: int = _setting(
+        "GEOINGEST_SCHOOL_QUESTIONS",
+        8,
+        "questions of one school's viewers at once; below the readers, so that no other school waits",
+    )
     app_interval_seconds: int = _setting(
         "GEOINGEST_APP_INTERVAL_SECONDS",
         0,

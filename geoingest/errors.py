@@ -14,7 +14,7 @@ GeoingestError
 │   ├── BodyTimeoutError            408  body_timeout
 │   ├── NotAcceptableError          406  not_acceptable
 │   ├── BodyTooLargeError           413  body_too_large
-│   └── TooManyRequestsError        429  too_many_requests: one device over its rate
+│   └── TooManyRequestsError        429  too_many_requests: one device or viewer over its rate
 │       └── TooManyLoginsError               too_many_logins: an account or an address that failed often
 ├── ServiceError                503: our turn; the caller keeps its pings and comes again
 │   ├── OverloadedError             overloaded
@@ -131,9 +131,9 @@ class BodyTooLargeError(CallerError):
 
 
 class TooManyRequestsError(CallerError):
-    """One device posts more often than a device may; others are not affected."""
+    """One device posts, or one viewer asks, more often than it may; others are not affected."""
 
-    status, reason, title = 429, "too_many_requests", "This device posts too often"
+    status, reason, title = 429, "too_many_requests", "More requests than one caller may make"
 
     def __init__(self, wait_seconds: float) -> None:
         super().__init__()

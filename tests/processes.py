@@ -105,8 +105,9 @@ class Service(Process):
         ours = {
             "GEOINGEST_PORT": str(self.port),
             "GEOINGEST_ADMIN_PORT": str(admin_port),
-            # A few phones make the load of many.
+            # A few phones make the load of many, and so do a few guardians.
             "GEOINGEST_DEVICE_REQUESTS_PER_SECOND": "100000",
+            "GEOINGEST_VIEWER_REQUESTS_PER_SECOND": "100000",
         }
         super().__init__("serve", environment={**ours, **environment}, module=module)
 

@@ -1,8 +1,8 @@
-"""One device's rate: a reserve for backlogs, then a steady pace; the others are not concerned."""
+"""A caller's rate: a reserve for backlogs, then a steady pace; the others are not concerned."""
 
 from __future__ import annotations
 
-from geoingest.ingest import rates
+from geoingest import rates
 
 
 class _Clock:
@@ -12,7 +12,7 @@ class _Clock:
         return self.seconds
 
 
-def test_a_silent_device_may_use_its_reserve_and_then_its_rate() -> None:
+def test_a_silent_caller_may_use_its_reserve_and_then_its_rate() -> None:
     """Ten seconds' worth at once, then one per step; whoever is told to wait is let in after it."""
     clock = _Clock()
     of = rates.Rates(4.0, now=clock)
@@ -29,12 +29,12 @@ def test_a_silent_device_may_use_its_reserve_and_then_its_rate() -> None:
     assert of.wait_seconds(8) == 0.0
 
 
-def test_devices_at_rest_are_forgotten() -> None:
-    """What is kept is bounded by the devices of the last minute, not by all there ever were."""
+def test_callers_at_rest_are_forgotten() -> None:
+    """What is kept is bounded by the callers of the last minute, not by all there ever were."""
     clock = _Clock()
     of = rates.Rates(4.0, now=clock)
-    for device_id in range(1000):
-        of.wait_seconds(device_id)
+    for caller_id in range(1000):
+        of.wait_seconds(caller_id)
 
     clock.seconds += 61
     of.wait_seconds(5000)

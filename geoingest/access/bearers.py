@@ -7,11 +7,11 @@ that was revoked is shown, however long its bearer has been known.
 
 from __future__ import annotations
 
-import collections
 import time
 from collections.abc import Callable
 
-from geoingest import db, errors, http
+from geoingest import db, errors, http, rates
+from geoingest.access import enquiries, shelf
 from geoingest.bearer import Bearer
 
 # A guess: a school's guardians, twice. About 200 bytes each.
@@ -20,24 +20,35 @@ _KNOWN_SECONDS = 300.0
 
 
 class Bearers:
-    """Whose tokens are whose."""
+    """Whose tokens are whose, how often each may ask, and with which school."""
 
-    def __init__(self, primary: db.Pool, *, now: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        primary: db.Pool,
+        *,
+        requests_per_second: float,
+        now: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._primary = primary
-        self._now = now
-        # By the token's digest: the bearer, and until when that is taken as known.
-        self._known: collections.OrderedDict[bytes, tuple[Bearer, float]] = (
-            collections.OrderedDict()
-        )
+        self._rates = rates.Rates(requests_per_second, now=now)
+        self._tokens = enquiries.Enquiries[bytes](primary, "bearers_by_token")
+        self._homes = enquiries.Enquiries[int](primary, "schools_of_viewers")
+        # By the token's digest.
+        self._known = shelf.Shelf[bytes, Bearer](most=MOST_KNOWN, seconds=_KNOWN_SECONDS, now=now)
+        self._schools = shelf.Shelf[int, int](most=MOST_KNOWN, seconds=_KNOWN_SECONDS, now=now)
 
     async def find(self, token: str) -> Bearer:
-        """Who has this token, as far as is known; UnauthenticatedError, or DatabaseUnavailableError."""
+        """Who has this token, as far as is known.
+
+        UnauthenticatedError, DatabaseUnavailableError, or TooManyRequestsError for who asks too often.
+        """
         digest = http.digest(token)
-        known = self._known.get(digest)
-        if known is not None and self._now() < known[1]:
-            self._known.move_to_end(digest)
-            return known[0]
-        return await self._look_up(digest)
+        bearer = self._known.get(digest) or await self._look_up(digest)
+        # Whoever was given a share has a rate of its own, so that nobody uses up the viewer's.
+        wait_seconds = self._rates.wait_seconds(-bearer.share_id or bearer.viewer_id)
+        if wait_seconds:
+            raise errors.TooManyRequestsError(wait_seconds)
+        return bearer
 
     def forget(self, token: str) -> None:
         """Whoever has this token is asked for anew."""
@@ -52,26 +63,30 @@ class Bearers:
         if not await self._ask("sees", *bearer, student_id):
             raise errors.NotFoundError
 
+    async def school(self, bearer: Bearer) -> int:
+        """The school with which the bearer shares its seats; 0 where it is of none."""
+        school_id = self._schools.get(bearer.viewer_id)
+        if school_id is None:
+            row = await self._homes.ask(bearer.viewer_id)
+            school_id = 0 if row is None else int(row["school_id"])
+            self._schools.put(bearer.viewer_id, school_id)
+        return school_id
+
     async def _look_up(self, digest: bytes) -> Bearer:
-        self._known.pop(digest, None)
-        row = await self._ask_row("bearer_by_token", digest)
+        self._known.drop(digest)
+        row = await self._tokens.ask(digest)
         if row is None:
             raise errors.UnauthenticatedError
-        bearer = Bearer(*row.values())
-        self._known[digest] = bearer, self._now() + _KNOWN_SECONDS
-        if len(self._known) > MOST_KNOWN:
-            self._known.popitem(last=False)
+        bearer = Bearer(row["viewer_id"], row["session_id"], row["share_id"])
+        self._known.put(digest, bearer)
         return bearer
 
     async def _ask(self, query: str, *values: object) -> bool:
-        row = await self._ask_row(query, *values)
-        return row is not None and bool(row[0])
-
-    async def _ask_row(self, query: str, *values: object) -> db.Record | None:
         try:
             async with self._primary.acquire(timeout=db.CONNECT_SECONDS) as connection:
-                return await connection.fetchrow(db.queries()[query], *values)
+                row = await connection.fetchrow(db.queries()[query], *values)
         except db.DRIVER_ERRORS as exc:
             if db.is_away(exc):
                 raise errors.DatabaseUnavailableError from exc
             raise
+        return row is not None and bool(row[0])

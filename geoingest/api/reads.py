@@ -27,6 +27,7 @@ OPERATIONS = (
         {
             401: words.UNAUTHENTICATED,
             404: "No such student for you, or no_position",
+            429: words.TOO_OFTEN,
             503: words.AWAY,
         },
         parameters=[words.path_student()],
@@ -41,6 +42,7 @@ OPERATIONS = (
             400: "A parameter is not valid",
             401: words.UNAUTHENTICATED,
             404: "A student is not there for you",
+            429: words.TOO_OFTEN,
             503: words.AWAY,
         },
         parameters=[

@@ -6,11 +6,13 @@ from typing import Any
 
 UNAUTHENTICATED = "No valid bearer token"
 AWAY = "Not now: come again after Retry-After seconds"
+TOO_OFTEN = "This viewer asks too often: come again after Retry-After seconds"
 # What can be wrong with a question about one student.
 OF_STUDENT = {
     400: "A parameter is not valid",
     401: UNAUTHENTICATED,
     404: "No such student for you",
+    429: TOO_OFTEN,
     503: AWAY,
 }
 INSTANT = {"type": "string", "format": "date-time"}

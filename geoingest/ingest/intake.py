@@ -6,8 +6,8 @@ import time
 from collections.abc import Container, Sequence
 from typing import NamedTuple, Protocol
 
-from geoingest import errors, metrics, ping
-from geoingest.ingest import batcher, content, decode, fixes, rates, submission
+from geoingest import errors, metrics, ping, rates
+from geoingest.ingest import batcher, content, decode, fixes, submission
 
 _DAY_US = 86_400_000_000
 

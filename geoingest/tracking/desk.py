@@ -14,7 +14,7 @@ import datetime
 from collections.abc import Awaitable, Callable, Sequence
 from typing import NamedTuple, Protocol, TypeVar
 
-from geoingest import db, errors, lookup
+from geoingest import db, errors, lookup, seats
 from geoingest.bearer import Bearer
 from geoingest.tracking import replica
 
@@ -25,7 +25,7 @@ class Bearers(Protocol):
     """The port to access: whose is a token?"""
 
     async def find(self, token: str) -> Bearer:
-        """The bearer, as far as is known; UnauthenticatedError."""
+        """The bearer, as far as is known; UnauthenticatedError, TooManyRequestsError."""
         ...
 
     async def confirm(self, token: str) -> Bearer:
@@ -34,6 +34,10 @@ class Bearers(Protocol):
 
     async def require(self, bearer: Bearer, student_id: int) -> None:
         """NotFoundError, for foreign and unknown students alike, unless the bearer sees the student now."""
+        ...
+
+    async def school(self, bearer: Bearer) -> int:
+        """The school with which the bearer shares its seats."""
         ...
 
 
@@ -56,8 +60,11 @@ class Question(NamedTuple):
 class Desk:
     """Every answer of the read side comes from here."""
 
-    def __init__(self, bearers: Bearers, source: replica.Replica, record: Record) -> None:
+    def __init__(
+        self, bearers: Bearers, room: seats.Seats, source: replica.Replica, record: Record
+    ) -> None:
         self._bearers = bearers
+        self._seats = room
         self._source = source
         self._record = record
 
@@ -138,4 +145,5 @@ class Desk:
                 )
                 return await query(connection)
 
-        return await self._source.ask(acting)
+        async with self._seats.of(await self._bearers.school(bearer)):
+            return await self._source.ask(acting)

@@ -1,0 +1,46 @@
+"""A shelf for what was found out: each thing lies there for a while, and of too many the longest unused goes."""
+
+from __future__ import annotations
+
+import collections
+import time
+from collections.abc import Callable, Hashable
+from typing import Generic, TypeVar
+
+K = TypeVar("K", bound=Hashable)
+V = TypeVar("V")
+
+
+class Shelf(Generic[K, V]):
+    """Values by key, none older than `seconds`."""
+
+    def __init__(
+        self, *, most: int, seconds: float, now: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._most = most
+        self._seconds = seconds
+        self._now = now
+        self._kept: collections.OrderedDict[K, tuple[V, float]] = collections.OrderedDict()
+
+    def get(self, key: K) -> V | None:
+        """The value, unless it is too old, or not there any more."""
+        kept = self._kept.get(key)
+        if kept is None:
+            return None
+        value, until = kept
+        if self._now() >= until:
+            del self._kept[key]
+            return None
+        self._kept.move_to_end(key)
+        return value
+
+    def put(self, key: K, value: V) -> None:
+        """Lays the value there, as of now."""
+        self._kept[key] = value, self._now() + self._seconds
+        self._kept.move_to_end(key)
+        if len(self._kept) > self._most:
+            self._kept.popitem(last=False)
+
+    def drop(self, key: K) -> None:
+        """Takes it away."""
+        self._kept.pop(key, None)
