@@ -19,6 +19,8 @@ from geoingest.access import (
     logins,
     passwords,
     sessions,
+    viewer_endpoints,
+    viewers,
 )
 from geoingest.api import document
 from geoingest.ingest import (
@@ -188,6 +190,8 @@ def public(settings: config.Config, service: Service) -> web.Application:
     )
     app.add_routes(tracking_endpoints.routes(reading))
     app.add_routes(login_endpoints.routes(_login_endpoints(settings, service)))
+    answering = viewers.Viewers(service.primary, service.bearers, service.seats)
+    app.add_routes(viewer_endpoints.routes(viewer_endpoints.Endpoints(answering)))
     app.add_routes(openapi.routes(document.document()))
     return app
 

@@ -21,7 +21,7 @@ from schemathesis.checks import not_a_server_error
 from schemathesis.specs.openapi import checks
 
 from geoingest import app, db, ping
-from geoingest.access import provision
+from geoingest.access import provision, viewers
 from geoingest.api import document
 from geoingest.ingest import answers, apps
 from geoingest.operations import openapi
@@ -51,7 +51,7 @@ class Served(NamedTuple):
     """A service that answers in a thread of its own, and who may ask it."""
 
     url: str
-    student_id: int
+    known: dict[str, int]
     headers: dict[str, dict[str, str]]
 
     def call(self, case: Any) -> int:  # the generator's own
@@ -71,6 +71,9 @@ def served(database: conftest.Database, school: list[provision.Enrolled]) -> Ite
     """The public port, served from a thread, because the generator asks synchronously."""
     ports: queue.Queue[int] = queue.Queue()
     stop: queue.Queue[tuple[asyncio.AbstractEventLoop, asyncio.Event]] = queue.Queue()
+    database.query("INSERT INTO schools (school_id, time_zone) VALUES (1, 'UTC')")
+    database.query("INSERT INTO classes (class_id, school_id, external_id) VALUES (1, 1, '4b')")
+    database.query("UPDATE students SET school_id = 1, class_id = 1")
     guardians.store(
         database, school[0].student_id, guardians.ago(minutes=1), guardians.ago(hours=3)
     )
@@ -104,7 +107,8 @@ def served(database: conftest.Database, school: list[provision.Enrolled]) -> Ite
         url = f"http://127.0.0.1:{ports.get(timeout=20)}"
         tokens = {"device": school[0].device_token, "viewer": everyone}
         headers = {tag: {"Authorization": f"Bearer {token}"} for tag, token in tokens.items()}
-        yield Served(url, school[0].student_id, headers)
+        known = {"student_id": school[0].student_id, "school_id": 1, "class_id": 1}
+        yield Served(url, known, headers)
     finally:
         loop.call_soon_threadsafe(event.set)
         thread.join(20)
@@ -139,8 +143,8 @@ def test_generated_requests_get_documented_answers(
         strategies = {
             "valid": operation.as_strategy(),
             "invalid": operation.as_strategy(GenerationMode.NEGATIVE),
-            # A student who is there.
-            "known": operation.as_strategy(path_parameters={"student_id": served.student_id}),
+            # A student, school or class that is there.
+            "known": operation.as_strategy(path_parameters=_of_path(path, served.known)),
         }
         statuses: set[int] = set()
         for kind, strategy in strategies.items():
@@ -151,7 +155,7 @@ def test_generated_requests_get_documented_answers(
 
 
 def test_real_answers_are_as_described(served: Served) -> None:
-    """A stored ping, a location, the locations, days, who looked, apps by GET, and a track in each representation and resolution."""
+    """A stored ping, each question once, apps by GET, and a track in each representation and resolution."""
     schema = schemathesis.openapi.from_dict(DOCUMENT)
     good = {"timestamp": guardians.NOW.isoformat(), "latitude": 1.5, "longitude": 2, "battery": -1}
     body: Any = [good, {**good, "latitude": 91}]
@@ -165,13 +169,13 @@ def test_real_answers_are_as_described(served: Served) -> None:
             kinds = parameters.RESOLUTIONS if "resolution" in _parameters(path) else ("",)
             for accept, resolution in itertools.product(content, kinds):
                 case = schema[path][method].Case(
-                    path_parameters={"student_id": served.student_id},
+                    path_parameters=_of_path(path, served.known),
                     headers={"Accept": accept},
                     query={"resolution": resolution} if resolution else {},
                 )
                 statuses.append(served.call(case))
 
-    assert statuses == [200] * (5 + 2 + 5 * 4)
+    assert statuses == [200] * (5 + 2 + 5 * 4 + 3)
 
 
 def test_every_route_is_described_and_every_description_has_a_route(
@@ -191,7 +195,7 @@ def test_every_route_is_described_and_every_description_has_a_route(
 
     described = {(method, path) for path, method in OPERATIONS.values()}
     assert routes - {("GET", "/openapi.json")} == described
-    assert len(described) == 6 + 7
+    assert len(described) == 6 + 7 + 3
 
 
 async def test_the_document_is_served_as_it_is_made(running: conftest.Running) -> None:
@@ -222,6 +226,10 @@ async def test_the_document_is_served_as_it_is_made(running: conftest.Running) -
         geojson.RawFeatures,
         geojson.HourFeatures,
         geojson.DayFeatures,
+        viewers.Student,
+        viewers.ViewerAnswer,
+        viewers.SchoolAnswer,
+        viewers.ClassAnswer,
         openapi.Problem,
     ],
 )
@@ -255,6 +263,10 @@ def test_limits_are_the_ones_in_force() -> None:
         parameters.DEFAULT_LOOKUPS,
     )
     assert set(_parameters("/v1/students/{student_id}/days")) == {"student_id", "from", "to"}
+
+
+def _of_path(path: str, known: dict[str, int]) -> dict[str, int]:
+    return {name: value for name, value in known.items() if f"{{{name}}}" in path}
 
 
 def _parameters(path: str) -> dict[str, Any]:

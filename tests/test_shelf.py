@@ -44,3 +44,20 @@ def test_of_too_many_the_longest_unused_goes() -> None:
     of.drop(999)
     of.drop(999)
     assert of.get(999) is None
+
+
+def test_what_is_heavy_takes_the_room_of_many() -> None:
+    """The sum of what lies there is bounded; what is too heavy for the whole shelf is not kept, and takes nothing along for ever."""
+    of = shelf.Shelf[int, bytes](most=100, seconds=60.0, weigh=len)
+
+    for one in range(20):
+        of.put(one, bytes(10))
+    of.put(19, bytes(30))
+    fits = {one for one in range(20) if of.get(one) is not None}
+    of.put(99, bytes(101))
+    alone = of.get(99)
+    of.put(100, bytes(100))
+
+    assert fits == {13, 14, 15, 16, 17, 18, 19} | {12}
+    assert alone is None
+    assert of.get(100) == bytes(100)

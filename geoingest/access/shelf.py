@@ -12,14 +12,21 @@ V = TypeVar("V")
 
 
 class Shelf(Generic[K, V]):
-    """Values by key, none older than `seconds`."""
+    """Values by key, none older than `seconds`; all together weigh `most`."""
 
     def __init__(
-        self, *, most: int, seconds: float, now: Callable[[], float] = time.monotonic
+        self,
+        *,
+        most: int,
+        seconds: float,
+        weigh: Callable[[V], int] = lambda _: 1,
+        now: Callable[[], float] = time.monotonic,
     ) -> None:
         self._most = most
         self._seconds = seconds
+        self._weigh = weigh
         self._now = now
+        self._weight = 0
         self._kept: collections.OrderedDict[K, tuple[V, float]] = collections.OrderedDict()
 
     def get(self, key: K) -> V | None:
@@ -29,18 +36,21 @@ class Shelf(Generic[K, V]):
             return None
         value, until = kept
         if self._now() >= until:
-            del self._kept[key]
+            self.drop(key)
             return None
         self._kept.move_to_end(key)
         return value
 
     def put(self, key: K, value: V) -> None:
         """Lays the value there, as of now."""
+        self.drop(key)
         self._kept[key] = value, self._now() + self._seconds
-        self._kept.move_to_end(key)
-        if len(self._kept) > self._most:
-            self._kept.popitem(last=False)
+        self._weight += self._weigh(value)
+        while self._weight > self._most:
+            self.drop(next(iter(self._kept)))
 
     def drop(self, key: K) -> None:
         """Takes it away."""
-        self._kept.pop(key, None)
+        kept = self._kept.pop(key, None)
+        if kept is not None:
+            self._weight -= self._weigh(kept[0])

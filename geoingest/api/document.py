@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from geoingest.api import logins, pings, reads
+from geoingest.api import logins, pings, reads, viewers
 from geoingest.operations import openapi
 
-_PARTS = (pings, reads, logins)
+_PARTS = (pings, reads, viewers, logins)
 
 
 def document() -> bytes:

@@ -113,6 +113,79 @@ FROM (
 GROUP BY viewer_id
 HAVING min(school_id) IS NOT NULL;
 
+-- name: viewer_and_students
+-- viewers.Viewers.me, on the primary; viewers_pkey, the keys of seen_by, students_pkey. One row at least: who sees nobody
+-- is a viewer, too. No row: it was revoked.
+SELECT
+    viewer.role,
+    seen.student_id,
+    seen.external_id,
+    seen.class_id,
+    seen.school_id
+FROM viewers AS viewer
+LEFT JOIN LATERAL (
+    SELECT
+        student.student_id,
+        student.external_id,
+        student.class_id,
+        student.school_id
+    FROM seen_by(viewer.viewer_id, $2, 0, NULL) AS rule
+    INNER JOIN students AS student ON rule.student_id = student.student_id
+    ORDER BY student.student_id
+    LIMIT $3
+) AS seen ON TRUE
+WHERE
+    viewer.viewer_id = $1
+    AND viewer.revoked_at IS NULL;
+
+-- name: school_of_seen
+-- viewers.Viewers.school, on the primary; schools_pkey, idx_students_school, the keys of seen_by. No row: there is no
+-- such school, or the viewer sees none of its students.
+SELECT
+    school.school_id,
+    school.external_id,
+    school.time_zone,
+    school.opens_at,
+    school.closes_at,
+    school.weekdays,
+    array(
+        SELECT holiday.day
+        FROM school_holidays AS holiday
+        WHERE
+            holiday.school_id = school.school_id
+            AND holiday.day >= (now() AT TIME ZONE school.time_zone)::date
+        ORDER BY holiday.day
+    ) AS holidays
+FROM schools AS school
+WHERE
+    school.school_id = $3
+    AND EXISTS (
+        SELECT
+        FROM seen_by($1, $2, 0, array(
+            SELECT student_id FROM students
+            WHERE school_id = $3
+        ))
+    );
+
+-- name: class_of_seen
+-- viewers.Viewers.students_of_class, on the primary; classes_pkey, idx_students_school, the keys of seen_by. No row: there
+-- is no such class, or the viewer sees none of its students.
+SELECT
+    student.student_id,
+    student.external_id,
+    student.class_id,
+    student.school_id
+FROM
+    seen_by($1, $2, 0, array(
+        SELECT pupil.student_id
+        FROM classes AS class
+        INNER JOIN students AS pupil
+            ON class.school_id = pupil.school_id AND class.class_id = pupil.class_id
+        WHERE class.class_id = $3
+    )) AS rule
+INNER JOIN students AS student ON rule.student_id = student.student_id
+ORDER BY student.student_id;
+
 -- name: sees
 -- bearers.Bearers.require, on the primary; by the keys of seen_by.
 SELECT exists(SELECT FROM seen_by($1, $2, $3, ARRAY[$4::bigint])) AS sees;
