@@ -18,6 +18,7 @@ from geoingest.access import (
     login_endpoints,
     logins,
     passwords,
+    platform,
     sessions,
     viewer_endpoints,
     viewers,
@@ -49,14 +50,18 @@ class Service:
     """The running parts, between start and stop."""
 
     def __init__(
-        self, settings: config.Config, primary: db.Pool, replicas: Sequence[db.Pool]
+        self,
+        settings: config.Config,
+        primary: db.Pool,
+        replicas: Sequence[db.Pool],
+        trusted: platform.Platform | None,
     ) -> None:
         self._settings = settings
         self.primary = primary
         self.credentials = credentials.Credentials(primary)
         self.passwords = passwords.Passwords()
         self.bearers = bearers.Bearers(
-            primary, requests_per_second=settings.viewer_requests_per_second
+            primary, trusted, requests_per_second=settings.viewer_requests_per_second
         )
         self.seats = seats.Seats(settings.school_questions)
         self.replica = replica.Replica(
@@ -163,7 +168,8 @@ async def running(settings: config.Config) -> AsyncIterator[Service]:
             )
         for one in replicas:
             stack.callback(one.terminate)
-        service = Service(settings, primary, replicas)
+        trusted = await stack.enter_async_context(platform.trusted(settings))
+        service = Service(settings, primary, replicas, trusted)
         stack.callback(service.passwords.close)
         _watch(settings, service, replicas)
         tasks = [asyncio.create_task(one) for one in service.tasks()]

@@ -7,6 +7,7 @@ import functools
 import os
 import pathlib
 import typing
+import urllib.parse
 from collections.abc import Mapping
 
 import msgspec
@@ -16,6 +17,10 @@ from geoingest import errors
 
 PREFIX = "GEOINGEST_"
 URLS_FILE = "urls.env"
+# Whoever verifies by one of these knows no secret; so none of them can be signed for by us.
+SIGNATURES = frozenset(
+    ["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"]
+)
 
 
 def _setting(
@@ -150,6 +155,22 @@ class Config:
         "file that says who was erased, for after a restore; keep it elsewhere than the backups; "
         "default: erasures.jsonl in the data folder",
     )
+    oidc_issuer: str = _setting(
+        "GEOINGEST_OIDC_ISSUER",
+        "",
+        "issuer (`iss`) of the platform's tokens, by which viewers come in; empty: none are taken",
+    )
+    oidc_audience: str = _setting(
+        "GEOINGEST_OIDC_AUDIENCE",
+        "",
+        "what these tokens must be for (`aud`); needed with an issuer",
+    )
+    oidc_jwks_url: str = _setting(
+        "GEOINGEST_OIDC_JWKS_URL", "", "the issuer's keys; default: where its discovery says"
+    )
+    oidc_algorithms: str = _setting(
+        "GEOINGEST_OIDC_ALGORITHMS", "RS256,ES256,EdDSA", "how these tokens may be signed"
+    )
     shutdown_seconds: float = _setting(
         "GEOINGEST_SHUTDOWN_SECONDS", 4.5, "for answering what was read before a stop"
     )
@@ -173,6 +194,11 @@ class Config:
             if self.erasure_ledger
             else self.folder / "erasures.jsonl"
         )
+
+    @property
+    def oidc_algorithm_names(self) -> tuple[str, ...]:
+        """The signatures that are taken."""
+        return tuple(name.strip() for name in self.oidc_algorithms.split(","))
 
     @property
     def worker_count(self) -> int:
@@ -229,6 +255,7 @@ def load(environment: Mapping[str, str]) -> Config:
             values[field.name] = _convert(name, text, types[field.name])
     config = Config(**values)  # type: ignore[arg-type]  # each value was converted to its field's type
     _check_ranges(config)
+    _check_issuer(config)
     return config
 
 
@@ -263,6 +290,35 @@ def _check_ranges(config: Config) -> None:
         # Not so either for nan.
         if isinstance(value, int | float) and not least <= value <= most:
             raise errors.SettingsError(f"{field.metadata['env']}={value} is out of range")
+
+
+def _check_issuer(config: Config) -> None:
+    for name, url in (
+        ("GEOINGEST_OIDC_ISSUER", config.oidc_issuer),
+        ("GEOINGEST_OIDC_JWKS_URL", config.oidc_jwks_url),
+    ):
+        if url and not is_private(url):
+            raise errors.SettingsError(f"{name}={url!r}: https://.., or http:// on this machine")
+    if config.oidc_issuer and not config.oidc_audience:
+        raise errors.SettingsError("GEOINGEST_OIDC_AUDIENCE is missing: an issuer signs for many")
+    if not config.oidc_issuer and (config.oidc_audience or config.oidc_jwks_url):
+        raise errors.SettingsError("GEOINGEST_OIDC_ISSUER is missing: without it no token is taken")
+    for name in config.oidc_algorithm_names:
+        if name not in SIGNATURES:
+            known = ", ".join(sorted(SIGNATURES))
+            raise errors.SettingsError(f"GEOINGEST_OIDC_ALGORITHMS: {name!r} is none of {known}")
+
+
+def is_private(url: str) -> bool:
+    """True where nobody on the way can put in other words: https, or http that stays on this machine."""
+    try:
+        parts = urllib.parse.urlsplit(url)
+        host = parts.hostname
+    except ValueError:
+        return False
+    if parts.scheme == "http":
+        return host in {"127.0.0.1", "::1", "localhost"}
+    return parts.scheme == "https" and bool(host)
 
 
 def _closest(name: str, known: list[str]) -> str:

@@ -20,6 +20,7 @@ GeoingestError
 │   ├── OverloadedError             overloaded
 │   ├── ShuttingDownError           shutting_down
 │   ├── StaleCredentialsError       credentials_stale
+│   ├── IssuerAwayError             issuer_away
 │   ├── DatabaseUnavailableError    database_unavailable
 │   ├── WriteFailedError            write_failed: the batch did not commit, or we cannot know
 │   └── NotRecordedError            not_recorded: the look-up may not be on record, so nothing is shown
@@ -174,6 +175,12 @@ class StaleCredentialsError(ServiceError):
     """The list of tokens is too old to trust, so that nobody can be let in."""
 
     reason, title = "credentials_stale", "Credentials could not be refreshed"
+
+
+class IssuerAwayError(ServiceError):
+    """The platform's token may be good, but its issuer does not tell the key."""
+
+    reason, title = "issuer_away", "The platform's keys cannot be had"
 
 
 class DatabaseUnavailableError(ServiceError):

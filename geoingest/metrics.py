@@ -56,6 +56,11 @@ http_requests_in_flight = Gauge(
     multiprocess_mode="livesum",
 )
 auth_failures = Counter("geoingest_auth_failures", "Callers turned away.", ["reason"])
+issuer_fetches = Counter(
+    "geoingest_issuer_fetches",
+    "Times the platform's issuer was asked for its keys: ok, or why it did not tell.",
+    ["outcome"],
+)
 
 pings_received = Counter("geoingest_pings_received", "Pings decoded from an authenticated request.")
 pings_rejected = Counter("geoingest_pings_rejected", "Pings that can never be valid.", ["reason"])

@@ -43,8 +43,10 @@ class _Casting:
 
     def staff(self, school_id: int, class_id: int | None = None) -> str:
         viewer_id, token = self.viewer(role="staff")
-        scope = {"viewer_id": viewer_id, "school_id": school_id, "class_id": class_id}
-        self._insert("staff_scopes", scope)
+        self._insert(
+            "staff_scopes",
+            {"viewer_id": viewer_id, "school_id": school_id, "class_id": class_id},
+        )
         return token
 
     def session(self, viewer_id: int, **columns: object) -> str:

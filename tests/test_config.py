@@ -75,6 +75,54 @@ def test_nonsense_stops_the_start_and_names_the_setting(name: str, text: str) ->
     assert caught.value.exit_code == 78
 
 
+ISSUER = {
+    "GEOINGEST_OIDC_ISSUER": "https://id.example.org",
+    "GEOINGEST_OIDC_AUDIENCE": "geoingest",
+}
+
+
+@pytest.mark.parametrize(
+    ("changes", "name"),
+    [
+        ({"GEOINGEST_OIDC_ALGORITHMS": "none"}, "ALGORITHMS"),
+        ({"GEOINGEST_OIDC_ALGORITHMS": "RS256,HS256"}, "ALGORITHMS"),
+        ({"GEOINGEST_OIDC_ALGORITHMS": "RS256,"}, "ALGORITHMS"),
+        ({"GEOINGEST_OIDC_ALGORITHMS": "rs256"}, "ALGORITHMS"),
+        ({"GEOINGEST_OIDC_AUDIENCE": ""}, "AUDIENCE is missing"),
+        ({"GEOINGEST_OIDC_ISSUER": ""}, "ISSUER is missing"),
+        ({"GEOINGEST_OIDC_ISSUER": "http://id.example.org"}, "ISSUER"),
+        ({"GEOINGEST_OIDC_ISSUER": "id.example.org"}, "ISSUER"),
+        ({"GEOINGEST_OIDC_ISSUER": "https://[id"}, "ISSUER"),
+        ({"GEOINGEST_OIDC_JWKS_URL": "http://id.example.org/keys"}, "JWKS_URL"),
+        ({"GEOINGEST_OIDC_JWKS_URL": "file:///etc/keys"}, "JWKS_URL"),
+    ],
+)
+def test_an_issuer_that_could_not_be_trusted_stops_the_start(
+    changes: dict[str, str], name: str
+) -> None:
+    """Signatures that need a secret or none, tokens for anybody, and ways on which keys could be changed."""
+    with pytest.raises(errors.SettingsError, match=name) as caught:
+        config.load({**ISSUER, **changes})
+
+    assert caught.value.exit_code == 78
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"GEOINGEST_OIDC_ALGORITHMS": "PS256, ES512"},
+        {"GEOINGEST_OIDC_ISSUER": "http://127.0.0.1:8180/realms/school"},
+        {"GEOINGEST_OIDC_JWKS_URL": "https://id.example.org/keys"},
+    ],
+)
+def test_an_issuer_is_taken(changes: dict[str, str]) -> None:
+    """With https, or on this machine."""
+    found = config.load({**ISSUER, **changes})
+
+    assert found.oidc_algorithm_names in {("RS256", "ES256", "EdDSA"), ("PS256", "ES512")}
+
+
 @pytest.mark.parametrize(
     ("typo", "meant"),
     [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -38,7 +39,20 @@ OF_STUDENT = (
     Door("get", "/v1/locations?student_id={student_id}", {}),
 )
 # Of whom the viewer sees.
-OF_ALL = (Door("get", "/v1/locations", {}),)
+OF_ALL = (Door("get", "/v1/locations", {}), Door("get", "/v1/me", {}))
+# Of the child's school and class, by their numbers; a school is known to who sees anybody there.
+OF_SCHOOL = Door("get", "/v1/schools/{student_id}", {})
+OF_CLASS = Door("get", "/v1/classes/{student_id}/students", {})
+_AT_THE_SCHOOL = "staff of another class"
+# Of whoever asks.
+OF_BEARER = (
+    Door("get", "/v1/sessions", {}),
+    Door("delete", "/v1/sessions", {}),
+    Door("post", "/v1/logout", {}),
+    Door("post", "/v1/password", {"json": {"old": "a" * 20, "new": "b" * 20}}),
+)
+# Not by a token; see test_login.
+WITHOUT_TOKEN = {("post", "/v1/login")}
 
 
 @pytest.fixture
@@ -94,12 +108,31 @@ async def test_foreign_and_unknown_are_alike(ask: Ask, everybody: cast.Cast) -> 
     assert await _compare(ask, everybody, OF_STUDENT) == []
 
 
+async def test_a_school_and_its_classes_are_known_to_their_own(
+    ask: Ask, everybody: cast.Cast
+) -> None:
+    """Foreign and unknown are alike here, too; and a class is its own teachers' and guardians'."""
+    for who, token in everybody.foreign.items():
+        for door in (OF_SCHOOL, OF_CLASS):
+            foreign, unknown = await ask(door, 1, token), await ask(door, 99, token)
+
+            is_own = who == _AT_THE_SCHOOL and door is OF_SCHOOL
+            assert unknown[0] == 404
+            assert (foreign == unknown) != is_own, (who, door)
+            assert str(cast.CHILD).encode() not in foreign[1]
+    for who in ("guardian", "staff of the school", "staff of the class", "who sees all"):
+        for door in (OF_SCHOOL, OF_CLASS):
+            status, _ = await ask(door, 1, everybody.seeing[who])
+
+            assert status == 200, (who, door)
+
+
 async def test_nobody_is_told_that_at_every_door(ask: Ask, everybody: cast.Cast) -> None:
     """401 with the same bytes, whoever is asked for."""
     answers = {
         await ask(door, student, token)
         for token in everybody.nobody.values()
-        for door in (*OF_STUDENT, *OF_ALL)
+        for door in (*OF_STUDENT, *OF_ALL, OF_SCHOOL, OF_CLASS, *OF_BEARER)
         for student in (cast.CHILD, cast.UNKNOWN)
     }
 
@@ -125,12 +158,17 @@ def test_every_operation_of_a_viewer_is_in_the_matrix() -> None:
         (method, path)
         for path, operations in paths.items()
         for method, operation in operations.items()
-        if operation.get("security") == [{"viewer": []}]
+        if operation.get("security") != [{"device": []}]
     }
-    tried = {(one.method, one.path.partition("?")[0]) for one in (*OF_STUDENT, *OF_ALL)}
+    doors = (*OF_STUDENT, *OF_ALL, OF_SCHOOL, OF_CLASS, *OF_BEARER)
+    tried = {(one.method, _anonymous(one.path.partition("?")[0])) for one in doors}
 
-    assert offered
-    assert offered - tried == set()
+    assert {(method, _anonymous(path)) for method, path in offered} - WITHOUT_TOKEN == tried
+
+
+def _anonymous(path: str) -> str:
+    """An address whatever its parameter is called."""
+    return re.sub(r"\{\w+\}", "{}", path)
 
 
 @pytest.fixture
@@ -145,6 +183,7 @@ async def without_first_wall(
 
         find = running.service.bearers.find
         confirm = running.service.bearers.confirm
+        school = running.service.bearers.school
 
         async def require(self, bearer: object, student_id: int) -> None:
             """Nobody is refused."""
@@ -152,7 +191,7 @@ async def without_first_wall(
     async def record(lookups: Sequence[lookup.Lookup]) -> list[bool]:
         return [True for _ in lookups]
 
-    careless = desk.Desk(Trusting(), running.service.replica, record)
+    careless = desk.Desk(Trusting(), running.service.seats, running.service.replica, record)
     reading = endpoints.Endpoints(careless, detail_days=90, rollup_days=365, lookup_days=365)
     public = web.Application(middlewares=[http.observe])
     public.add_routes(endpoints.routes(reading))

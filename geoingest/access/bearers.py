@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable
 
 from geoingest import db, errors, http, rates
-from geoingest.access import enquiries, shelf
+from geoingest.access import enquiries, platform, shelf
 from geoingest.bearer import Bearer
 
 # A guess: a school's guardians, twice. About 200 bytes each.
@@ -20,21 +20,27 @@ _KNOWN_SECONDS = 300.0
 
 
 class Bearers:
-    """Whose tokens are whose, how often each may ask, and with which school."""
+    """Whose tokens are whose, those of a platform too; how often each may ask, and with which school."""
 
     def __init__(
         self,
         primary: db.Pool,
+        trusted: platform.Platform | None = None,
         *,
         requests_per_second: float,
-        now: Callable[[], float] = time.monotonic,
+        most_known: int = MOST_KNOWN,
+        now: Callable[[], float] = time.time,
     ) -> None:
         self._primary = primary
-        self._rates = rates.Rates(requests_per_second, now=now)
+        self._platform = trusted
+        # The clock of the platform's tokens: known is nobody for longer than the token lasts.
+        self._now = now
+        self._rates = rates.Rates(requests_per_second)
         self._tokens = enquiries.Enquiries[bytes](primary, "bearers_by_token")
+        self._subjects = enquiries.Enquiries[str](primary, "bearers_by_external_id")
         self._homes = enquiries.Enquiries[int](primary, "schools_of_viewers")
         # By the token's digest.
-        self._known = shelf.Shelf[bytes, Bearer](most=MOST_KNOWN, seconds=_KNOWN_SECONDS, now=now)
+        self._known = shelf.Shelf[bytes, Bearer](most=most_known, seconds=_KNOWN_SECONDS, now=now)
         self._schools = shelf.Shelf[int, int](most=MOST_KNOWN, seconds=_KNOWN_SECONDS, now=now)
 
     async def find(self, token: str) -> Bearer:
@@ -43,7 +49,7 @@ class Bearers:
         UnauthenticatedError, DatabaseUnavailableError, or TooManyRequestsError for who asks too often.
         """
         digest = http.digest(token)
-        bearer = self._known.get(digest) or await self._look_up(digest)
+        bearer = self._known.get(digest) or await self._look_up(token, digest)
         # Whoever was given a share has a rate of its own, so that nobody uses up the viewer's.
         wait_seconds = self._rates.wait_seconds(-bearer.share_id or bearer.viewer_id)
         if wait_seconds:
@@ -52,11 +58,11 @@ class Bearers:
 
     def forget(self, token: str) -> None:
         """Whoever has this token is asked for anew."""
-        self._known.pop(http.digest(token), None)
+        self._known.drop(http.digest(token))
 
     async def confirm(self, token: str) -> Bearer:
         """The same, as it is now."""
-        return await self._look_up(http.digest(token))
+        return await self._look_up(token, http.digest(token))
 
     async def require(self, bearer: Bearer, student_id: int) -> None:
         """NotFoundError unless the bearer sees this student now."""
@@ -72,13 +78,19 @@ class Bearers:
             self._schools.put(bearer.viewer_id, school_id)
         return school_id
 
-    async def _look_up(self, digest: bytes) -> Bearer:
+    async def _look_up(self, token: str, digest: bytes) -> Bearer:
         self._known.drop(digest)
-        row = await self._tokens.ask(digest)
+        seconds = _KNOWN_SECONDS
+        if self._platform is not None and platform.is_jwt(token):
+            holder = await self._platform.holder(token)
+            seconds = min(seconds, holder.ends_at - self._now())
+            row = await self._subjects.ask(holder.subject)
+        else:
+            row = await self._tokens.ask(digest)
         if row is None:
             raise errors.UnauthenticatedError
         bearer = Bearer(row["viewer_id"], row["session_id"], row["share_id"])
-        self._known.put(digest, bearer)
+        self._known.put(digest, bearer, seconds=seconds)
         return bearer
 
     async def _ask(self, query: str, *values: object) -> bool:

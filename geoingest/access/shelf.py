@@ -41,10 +41,10 @@ class Shelf(Generic[K, V]):
         self._kept.move_to_end(key)
         return value
 
-    def put(self, key: K, value: V) -> None:
-        """Lays the value there, as of now."""
+    def put(self, key: K, value: V, *, seconds: float | None = None) -> None:
+        """Lays the value there, as of now; for less than usual where it ends by itself."""
         self.drop(key)
-        self._kept[key] = value, self._now() + self._seconds
+        self._kept[key] = value, self._now() + (self._seconds if seconds is None else seconds)
         self._weight += self._weigh(value)
         while self._weight > self._most:
             self.drop(next(iter(self._kept)))

@@ -192,6 +192,17 @@ FROM
     )) AS rule
 INNER JOIN students AS student ON rule.student_id = student.student_id
 ORDER BY student.student_id;
+-- name: bearers_by_external_id
+-- bearers.Bearers, on the primary; viewer_external_id_is_unique. Whom tokens of the platform mean.
+SELECT
+    external_id AS key,
+    viewer_id,
+    0::bigint AS session_id,
+    0 AS share_id
+FROM viewers
+WHERE
+    external_id = any($1::text[])
+    AND revoked_at IS NULL;
 
 -- name: sees
 -- bearers.Bearers.require, on the primary; by the keys of seen_by.
