@@ -163,7 +163,8 @@ async def test_a_hundred_first_questions_are_one_fetch(
 ) -> None:
     """They wait for a slow issuer together, and pings and our own tokens do not wait with them."""
     signer.gate.clear()
-    running = await start(signer.settings(database))
+    # As many of one school at once may have to wait for a seat.
+    running = await start(signer.settings(database, school_questions=100))
     tokens = [signer.token(SUBJECT, number=number) for number in range(100)]
 
     asked = [asyncio.create_task(_ask(running, token, child)) for token in tokens]
