@@ -32,10 +32,15 @@ def add(database: conftest.Database, student: provision.Enrolled, *, email: str 
     query = "SELECT viewer_id FROM guardianships WHERE student_id = $1"
     ((viewer_id,),) = database.query(query, student.student_id)
     made = Account(int(str(viewer_id)), student.student_id, email)
-    with db.direct(database.url) as connection:
-        accounts.set_password(connection, made.viewer_id, email, PASSWORD)
+    set_password(database, made)
     guardians.store(database, student.student_id, guardians.ago(minutes=1))
     return made
+
+
+def set_password(database: conftest.Database, one: Account) -> None:
+    """As an operator does."""
+    with db.direct(database.url) as connection:
+        accounts.set_password(connection, one.viewer_id, one.email, one.password)
 
 
 async def log_in(
