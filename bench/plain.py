@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from bench import (
     capacity,
+    login,
     overload,
     peers,
     protocols,
@@ -83,7 +84,18 @@ ALL = {
         reads.Plan(),
         "--students 3500 --days 30",
         "Latency of the newest position and of a day's track while pings arrive, open loop.",
-        {"rate": "Of each question, per second.", "students": "Seeded."},
+        {
+            "dashboards": "Questions about all students, per second.",
+            "rate": "Of each other question, per second.",
+            "students": "Seeded.",
+        },
+    ),
+    "login": Plain(
+        login.run,
+        login.Plan(),
+        "--logins 20 --rush 200",
+        "Latency of logins and pings: logins that fit, ten times as many, and guesses; open loop.",
+        {"logins": "Logins per second that fit.", "rush": "Logins per second that do not."},
     ),
     "rollup": Plain(
         rollup.run,

@@ -47,12 +47,15 @@ CLOSED: dict[tuple[str, str], set[str]] = {
         "not_recorded",
         "overloaded",
     },
+    ("geoingest_logins", "outcome"): {
+        *("ok", "wrong_credentials", "too_many_logins", "overloaded", "database_unavailable"),
+    },
     ("geoingest_job_runs", "job"): set(jobs.JOBS),
     ("geoingest_job_runs", "outcome"): {"ok", "failed", "skipped"},
     ("geoingest_job_duration_seconds", "job"): set(jobs.JOBS),
     ("geoingest_job_last_success_timestamp_seconds", "job"): set(jobs.JOBS),
 }
-METHODS = {"GET", "HEAD", "POST", "other"}
+METHODS = {"GET", "HEAD", "POST", "DELETE", "other"}
 
 
 class Scrape(NamedTuple):

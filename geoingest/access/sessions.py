@@ -10,7 +10,7 @@ from __future__ import annotations
 import datetime
 from typing import NamedTuple
 
-from geoingest import db, errors, http
+from geoingest import db, errors
 from geoingest.access import accounts, bearers
 from geoingest.bearer import Bearer
 
@@ -44,6 +44,8 @@ class Sessions:
 
     async def owner(self, token: str) -> Bearer:
         """The viewer with this token, as of now; UnauthenticatedError, also for who has only a share."""
+        # Which counts how often it asks.
+        await self._known.find(token)
         bearer = await self._known.confirm(token)
         if bearer.share_id:
             raise errors.UnauthenticatedError
@@ -60,11 +62,12 @@ class Sessions:
 
     async def end(self, token: str) -> None:
         """Ends the session of this token; UnauthenticatedError when there is none."""
+        owner = await self.owner(token)
+        if not owner.session_id:
+            raise errors.UnauthenticatedError
         self._known.forget(token)
         async with db.asking(self._primary) as connection:
-            row = await connection.fetchrow(db.queries()["end_session"], http.digest(token))
-        if row is None:
-            raise errors.UnauthenticatedError
+            await connection.execute(db.queries()["end_session"], owner.session_id)
 
     async def end_all(self, token: str) -> None:
         """Ends every session of the token's viewer, its own too."""

@@ -12,6 +12,7 @@ _BODY = {
     408: "The body did not arrive in time",
     413: "The body is too large",
 }
+_OWN = {401: words.UNAUTHENTICATED, 429: words.TOO_OFTEN, 503: words.AWAY}
 _TRIES = "Too many failures of this account or address: come again after Retry-After seconds"
 
 OPERATIONS = (
@@ -36,7 +37,7 @@ OPERATIONS = (
         "Log out",
         "viewer",
         {},
-        {401: "No session", 503: words.AWAY},
+        {**_OWN, 401: "No session"},
         words="The session has ended, on every process",
     ),
     openapi.Operation(
@@ -45,7 +46,7 @@ OPERATIONS = (
         "Get own sessions",
         "viewer",
         {http.JSON: openapi.reference(shapes.SessionsAnswer)},
-        {401: words.UNAUTHENTICATED, 503: words.AWAY},
+        _OWN,
     ),
     openapi.Operation(
         "delete",
@@ -53,7 +54,7 @@ OPERATIONS = (
         "Log out everywhere",
         "viewer",
         {},
-        {401: words.UNAUTHENTICATED, 503: words.AWAY},
+        _OWN,
         words="All sessions of this viewer have ended, on every process",
     ),
     openapi.Operation(
@@ -66,7 +67,7 @@ OPERATIONS = (
             **_BODY,
             400: "The body is not JSON, not what is asked for, or the new password is too weak",
             401: "No session, or the old password is wrong",
-            429: _TRIES,
+            429: f"{words.TOO_OFTEN}; or: {_TRIES.lower()}",
             503: words.AWAY,
         },
         body={http.JSON: openapi.reference(shapes.PasswordBody)},

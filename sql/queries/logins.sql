@@ -175,13 +175,9 @@ DELETE FROM login_failures
 WHERE throttle_key = $1;
 
 -- name: end_session
--- sessions.Sessions, on the primary; session_token_is_unique. No row: it has ended before.
+-- sessions.Sessions, on the primary; sessions_pkey.
 DELETE FROM sessions
-WHERE
-    token_digest = $1
-    AND ends_at > now()
-    AND used_at + idle_seconds * interval '1 second' > now()
-RETURNING session_id;
+WHERE session_id = $1;
 
 -- name: end_sessions
 -- sessions.Sessions and accounts.set_password, on the primary; idx_sessions_viewer. All of a viewer but $2, which is
