@@ -12,9 +12,12 @@ from aiohttp import web
 
 from geoingest import config, connections, db, http, metrics, seats
 from geoingest.access import (
+    administrators,
     audit,
     bearers,
     credentials,
+    directory_endpoints,
+    directory_import,
     login_endpoints,
     logins,
     passwords,
@@ -64,6 +67,10 @@ class Service:
             primary, trusted, requests_per_second=settings.viewer_requests_per_second
         )
         self.seats = seats.Seats(settings.school_questions)
+        self.directory = directory_endpoints.Endpoints(
+            administrators.Administrators(self.bearers, primary),
+            directory_import.Imports(self._connect),
+        )
         self.replica = replica.Replica(
             primary,
             replicas,
@@ -198,6 +205,7 @@ def public(settings: config.Config, service: Service) -> web.Application:
     app.add_routes(login_endpoints.routes(_login_endpoints(settings, service)))
     answering = viewers.Viewers(service.primary, service.bearers, service.seats)
     app.add_routes(viewer_endpoints.routes(viewer_endpoints.Endpoints(answering)))
+    app.add_routes(directory_endpoints.routes(service.directory))
     app.add_routes(openapi.routes(document.document()))
     return app
 

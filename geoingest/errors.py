@@ -13,7 +13,9 @@ GeoingestError
 │   │   └── NoPositionError             no_position
 │   ├── BodyTimeoutError            408  body_timeout
 │   ├── NotAcceptableError          406  not_acceptable
+│   ├── DirectoryBusyError          409  directory_busy
 │   ├── BodyTooLargeError           413  body_too_large
+│   ├── UnsupportedMediaTypeError   415  unsupported_media_type
 │   └── TooManyRequestsError        429  too_many_requests: one device or viewer over its rate
 │       └── TooManyLoginsError               too_many_logins: an account or an address that failed often
 ├── ServiceError                503: our turn; the caller keeps its pings and comes again
@@ -129,6 +131,18 @@ class BodyTooLargeError(CallerError):
     """The body holds more bytes or more pings than one request may."""
 
     status, reason, title = 413, "body_too_large", "The body is too large"
+
+
+class DirectoryBusyError(CallerError):
+    """Another import is under way, or has changed what this one was about to: send it again."""
+
+    status, reason, title = 409, "directory_busy", "The directory is being changed by somebody else"
+
+
+class UnsupportedMediaTypeError(CallerError):
+    """The body's Content-Type is none that is taken here."""
+
+    status, reason, title = 415, "unsupported_media_type", "No such media type is taken here"
 
 
 class TooManyRequestsError(CallerError):

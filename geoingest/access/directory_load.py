@@ -1,0 +1,67 @@
+"""The same as directory_import from a file, for a command: the same lines, the same statements, psycopg."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import BinaryIO
+
+import psycopg
+
+from geoingest import db, errors
+from geoingest.access import directory, directory_reading
+
+_PIECE_BYTES = 64 * 1024
+
+
+class ImportUnderWayError(errors.GeoingestError):
+    """Somebody else changes the directory."""
+
+
+def put(
+    connection: db.DirectConnection, kind: str, form: directory_reading.Form, file: BinaryIO
+) -> directory.Report | directory.Refusal:
+    """Puts a file into the directory, or nothing of it; ImportUnderWayError beside another import."""
+    try:
+        with connection.transaction():
+            if not db.one(connection.execute(db.queries()["hold_directory"]))["is_alone"]:
+                raise ImportUnderWayError("another import is under way")
+            reading = directory_reading.Reading(kind, form)
+            _stage(connection, kind, _rows(reading, file))
+            found = connection.execute(db.queries()[f"bad_{kind}"], [directory.MOST_BAD])
+            refusal = directory.refusal(reading.bad, reading.bad_lines, found.fetchall())
+            if refusal is not None:
+                raise psycopg.Rollback
+            return _put_in_force(connection, kind, reading.lines)
+    except psycopg.IntegrityError as exc:
+        # Its text could hold a row.
+        raise ImportUnderWayError("something has changed meanwhile; run it again") from exc
+    return refusal
+
+
+def _rows(reading: directory_reading.Reading, file: BinaryIO) -> Iterator[directory_reading.Row]:
+    while piece := file.read(_PIECE_BYTES):
+        yield from reading.feed(piece)
+    yield from reading.end()
+
+
+def _stage(
+    connection: db.DirectConnection, kind: str, rows: Iterator[directory_reading.Row]
+) -> None:
+    connection.execute(db.queries()[f"stage_{kind}"])
+    with (
+        connection.cursor() as cursor,
+        cursor.copy(b"COPY staged FROM STDIN (FORMAT binary)") as copy,
+    ):
+        copy.set_types(["int4", *directory.KINDS[kind].columns.values()])
+        for row in rows:
+            copy.write_row(row)
+    connection.execute(db.queries()["weigh_staged"])
+
+
+def _put_in_force(connection: db.DirectConnection, kind: str, lines: int) -> directory.Report:
+    sums = directory.Sums(lines)
+    while sums.is_unfinished:
+        sums.add(db.one(connection.execute(db.queries()[f"put_{kind}"])))
+    if kind in directory.PEOPLE:
+        connection.execute(db.queries()["end_what_revoked_had"])
+    return sums.report()
