@@ -19,7 +19,16 @@ from typing_extensions import override
 import geoingest
 from geoingest import config, db, errors, logs, metrics, serve, simulation, supervisor, up, worker
 from geoingest.access import roster
-from geoingest.commands import databases, devices, erasures, exports, jobs, options, people
+from geoingest.commands import (
+    databases,
+    devices,
+    directory,
+    erasures,
+    exports,
+    jobs,
+    options,
+    people,
+)
 from geoingest.lifecycle import migrations
 from geoingest.local import child, clients
 
@@ -221,6 +230,7 @@ for one in (
     people.viewer_group,
     people.school_group,
     people.student_group,
+    directory.directory_group,
     erasures.erase_command,
     exports.export_command,
 ):

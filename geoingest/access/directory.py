@@ -80,9 +80,8 @@ class Sums:
         self._added = self._changed = self._named = 0
         self.is_unfinished = True
 
-    def add(self, row: Mapping[str, Any] | None) -> None:
+    def add(self, row: Mapping[str, Any]) -> None:
         """A round's row."""
-        assert row is not None, "the query always gives a row"  # noqa: S101  # for the type checker
         self._named = row["named"]
         self._added += row["added"]
         self._changed += row["changed"]

@@ -27,6 +27,8 @@ MOST_LINES = 100_000
 # From the first byte of the body to the COMMIT; a guess: ten times what 100,000 lines take on two cores.
 MOST_SECONDS = 120.0
 _CLOSE_SECONDS = 0.5
+# What somebody else has changed between our look and our write.
+_OVERTAKEN = (asyncpg.UniqueViolationError, asyncpg.ForeignKeyViolationError)
 # The function whose warning says: committed here, perhaps on no standby.
 _STANDBY_WAIT = "SyncRepWaitForLSN"
 
@@ -64,7 +66,7 @@ class Imports:
                 reading = directory_reading.Reading(kind, form)
                 await _stage(connection, kind, _rows(reading, body))
                 found = await connection.fetch(db.queries()[f"bad_{kind}"], directory.MOST_BAD)
-                refusal = directory.refusal(reading.bad, reading.bad_lines, found)
+                refusal = directory.refusal(reading.bad, reading.bad_lines, map(dict, found))
                 if refusal is not None:
                     return refusal
                 # The body may have taken its time.
@@ -80,7 +82,10 @@ class Imports:
                 raise errors.DatabaseUnavailableError from exc
             raise errors.BodyTimeoutError from exc
         except db.DRIVER_ERRORS as exc:
-            raise _translated(exc) from exc
+            translated = _translated(exc)
+            if translated is None:
+                raise
+            raise translated from exc
 
 
 @contextlib.asynccontextmanager
@@ -146,16 +151,16 @@ async def _put_in_force(
 ) -> directory.Report:
     sums = directory.Sums(lines)
     while sums.is_unfinished:
-        sums.add(await connection.fetchrow(db.queries()[f"put_{kind}"]))
+        (row,) = await connection.fetch(db.queries()[f"put_{kind}"])
+        sums.add(dict(row))
     if kind in directory.PEOPLE:
         await connection.execute(db.queries()["end_what_revoked_had"])
     return sums.report()
 
 
-def _translated(exc: BaseException) -> BaseException:
-    """Something that we read has changed before we wrote; or the database is away."""
-    if db.is_transient(exc) or isinstance(exc, asyncpg.IntegrityConstraintViolationError):
+def _translated(exc: BaseException) -> errors.HttpError | None:
+    if db.is_transient(exc) or isinstance(exc, _OVERTAKEN):
         return errors.DirectoryBusyError()
     if db.is_away(exc) or isinstance(exc, asyncpg.QueryCanceledError):
         return errors.DatabaseUnavailableError()
-    return exc
+    return None

@@ -11,6 +11,13 @@ from geoingest import db, errors
 from geoingest.access import directory, directory_reading
 
 _PIECE_BYTES = 64 * 1024
+# What somebody else has changed between our look and our write.
+_OVERTAKEN = (
+    psycopg.errors.UniqueViolation,
+    psycopg.errors.ForeignKeyViolation,
+    psycopg.errors.LockNotAvailable,
+    psycopg.errors.DeadlockDetected,
+)
 
 
 class ImportUnderWayError(errors.GeoingestError):
@@ -30,12 +37,11 @@ def put(
             found = connection.execute(db.queries()[f"bad_{kind}"], [directory.MOST_BAD])
             refusal = directory.refusal(reading.bad, reading.bad_lines, found.fetchall())
             if refusal is not None:
-                raise psycopg.Rollback
+                return refusal
             return _put_in_force(connection, kind, reading.lines)
-    except psycopg.IntegrityError as exc:
+    except _OVERTAKEN as exc:
         # Its text could hold a row.
         raise ImportUnderWayError("something has changed meanwhile; run it again") from exc
-    return refusal
 
 
 def _rows(reading: directory_reading.Reading, file: BinaryIO) -> Iterator[directory_reading.Row]:

@@ -85,7 +85,7 @@ class Reading:
         if len(line) > MOST_LINE_BYTES:
             raise _BadLineError("too_long")
         decoded = self._decode(line)
-        fault = decoded and decoded.fault()
+        fault = None if decoded is None else decoded.fault()
         if fault is not None:
             raise _BadLineError("invalid", fault)
         return decoded

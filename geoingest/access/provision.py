@@ -32,6 +32,14 @@ class UnknownDeviceError(errors.GeoingestError):
     """A device was to be revoked or rotated that is not there."""
 
 
+class UnknownViewerError(errors.GeoingestError):
+    """A viewer was to be revoked that is not there."""
+
+
+class KnownViewerError(errors.GeoingestError):
+    """A viewer was to be added that is there."""
+
+
 def bulk(
     connection: db.DirectConnection, students: int, *, school_id: int | None = None
 ) -> list[Enrolled]:
@@ -128,18 +136,38 @@ def revoke_device(connection: db.DirectConnection, device_id: int) -> None:
         raise UnknownDeviceError(f"there is no device {device_id}")
 
 
-def add_viewer(connection: db.DirectConnection, students: Sequence[int] | None) -> tuple[int, str]:
-    """A viewer of these students, or with None of all; its id and token."""
+def add_viewer(
+    connection: db.DirectConnection,
+    students: Sequence[int] | None,
+    *,
+    role: str | None = None,
+    external_id: str | None = None,
+) -> tuple[int, str]:
+    """A viewer of these students, or with None of all; its id and token.
+
+    Without a role it is staff who sees all, and a guardian else. KnownViewerError when there is one of this external id.
+    """
     token = tokens.create("viewer")
     with connection.transaction():
-        viewer_id = _returned(
-            connection, db.queries()["add_viewer"], [tokens.digest(token), students is None]
-        )
+        role = role or ("staff" if students is None else "guardian")
+        values: list[object] = [tokens.digest(token), students is None, role, external_id]
+        added = connection.execute(db.queries()["add_viewer"], values).fetchone()
+        if added is None:
+            raise KnownViewerError("there is a viewer with this external id")
+        viewer_id = int(str(added["viewer_id"]))
         if students is not None:
             wanted = sorted(set(students))
             schools.require_students(connection, wanted)
             connection.execute(db.queries()["add_guardianships"], [viewer_id, wanted])
     return viewer_id, token
+
+
+def revoke_viewer(connection: db.DirectConnection, viewer_id: int) -> None:
+    """Nothing is shown to it any more; UnknownViewerError when there is no such viewer."""
+    with connection.transaction():
+        if connection.execute(db.queries()["revoke_viewer"], [viewer_id]).fetchone() is None:
+            raise UnknownViewerError(f"there is no viewer {viewer_id}")
+        connection.execute(db.queries()["end_what_revoked_had"])
 
 
 def _returned(connection: db.DirectConnection, query: str, values: list[object]) -> int:

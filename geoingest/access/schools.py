@@ -54,3 +54,11 @@ def require_students(connection: db.DirectConnection, students: Sequence[int]) -
     if unknown:
         ids = ", ".join(str(row["student_id"]) for row in unknown)
         raise UnknownStudentError(f"no such student: {ids}")
+
+
+def student_of(connection: db.DirectConnection, external_id: str) -> int:
+    """The number of the student whom the school platform calls so; UnknownStudentError."""
+    found = connection.execute(db.queries()["student_of"], [external_id]).fetchone()
+    if found is None:
+        raise UnknownStudentError(f"no such student: {external_id}")
+    return int(str(found["student_id"]))

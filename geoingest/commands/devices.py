@@ -8,7 +8,7 @@ import sys
 import click
 
 from geoingest import config, db
-from geoingest.access import passphrases, provision
+from geoingest.access import passphrases, provision, schools
 from geoingest.commands import cards, databases, options
 
 _DEVICE = click.IntRange(1, 2**31 - 1)
@@ -21,6 +21,9 @@ def device_group() -> None:
 
 @device_group.command("add", **options.example("geoingest device add --student 17 --app traccar"))
 @click.option("--student", type=click.IntRange(1, 2**63 - 1), help="Whose positions it reports.")
+@click.option(
+    "--external-id", type=options.ExternalId(), help="The same by the school platform's own id."
+)
 @click.option("--gateway", is_flag=True, help="A bus unit: names the student in each ping.")
 @click.option(
     "--app", type=click.Choice(list(cards.CARDS)), help="Say what to type into this app, on stderr."
@@ -38,6 +41,7 @@ def device_add(
     settings: config.Config,
     *,
     student: int | None,
+    external_id: str | None,
     gateway: bool,
     app: str | None,
     url: str | None,
@@ -49,17 +53,19 @@ def device_add(
     With --app a card on stderr says what to type into the app, and where the app takes one, shows a
     link to tap on the phone and its QR code. Whoever has the card can post as this device.
     """
-    if (student is None) == (not gateway):
-        raise click.UsageError("give --student ID or --gateway")
+    if [student is not None, external_id is not None, gateway].count(True) != 1:
+        raise click.UsageError("give --student ID, --external-id ID or --gateway")
     if app is None and (url or encrypted or qr):
         raise click.UsageError("--url, --encrypted and --qr need --app")
-    if app is not None and student is None:
+    if app is not None and gateway:
         raise click.UsageError("--app: no app names the student, as a gateway has to")
     if encrypted and app != "owntracks":
         raise click.UsageError("--encrypted: only --app owntracks can")
     passphrase = passphrases.create() if encrypted else None
     key = passphrases.owntracks_key(passphrase) if passphrase else None
     with db.direct(databases.direct_url(settings)) as connection:
+        if external_id is not None:
+            student = schools.student_of(connection, external_id)
         device_id, token = provision.add_device(connection, student, owntracks_key=key)
     click.echo(f"{device_id}\t{token}")
     if app is not None and student is not None:

@@ -11,8 +11,10 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 import click
+import msgspec
 from typing_extensions import override
 
+from geoingest.access import directory_line
 from geoingest.local import child
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -58,6 +60,21 @@ class Duration(click.ParamType[datetime.timedelta]):
         if duration is None or duration > _LONGEST:
             self.fail(f"{value!r}: as 90s, 30m, 12h or 7d, at most 365d", param, ctx)
         return duration
+
+
+class ExternalId(click.ParamType[str]):
+    """An id of the school platform, as the directory takes it."""
+
+    name = "ID"
+
+    @override
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> str:  # click's own signature
+        try:
+            return msgspec.convert(value, directory_line.Id)
+        except msgspec.ValidationError:
+            self.fail("at most 200 characters, no space around them", param, ctx)
 
 
 class Address(click.ParamType[str]):

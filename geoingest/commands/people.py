@@ -12,6 +12,7 @@ from geoingest.access import provision, roster, schools
 from geoingest.commands import databases, logins, options
 
 _SCHOOL = click.IntRange(1, 2**31 - 1)
+_VIEWER = click.IntRange(1, 2**31 - 1)
 
 
 @click.command(
@@ -45,18 +46,44 @@ def provision_command(
 
 @click.group("viewer")
 def viewer_group() -> None:
-    """Add one viewer, set its password, log it out."""
+    """Add or revoke one viewer, set its password, log it out."""
 
 
 @viewer_group.command("add", **options.example("geoingest viewer add --students 1,2,3"))
-@click.option("--students", required=True, help="Whom the viewer may see: 1,2,3 or all.")
+@click.option("--students", help="Whom the viewer may see: 1,2,3 or all.")
+@click.option(
+    "--role",
+    type=click.Choice(["guardian", "staff", "admin"]),
+    help="What the viewer is; without it staff for all students, else a guardian.",
+)
+@click.option(
+    "--external-id", type=options.ExternalId(), help="The school platform's own id of the viewer."
+)
 @click.pass_obj
-def viewer_add(settings: config.Config, students: str) -> None:
-    """Add a viewer; prints its id and token, tab-separated."""
-    wanted = _ids(students)
+def viewer_add(
+    settings: config.Config, students: str | None, role: str | None, external_id: str | None
+) -> None:
+    """Add a viewer; prints its id and token, tab-separated.
+
+    An admin may also change the directory and read who looked; it needs no students.
+    """
+    if students is None and role != "admin":
+        raise click.UsageError("--students is needed: 1,2,3 or all")
+    wanted = [] if students is None else _ids(students)
     with db.direct(databases.direct_url(settings)) as connection:
-        viewer_id, token = provision.add_viewer(connection, wanted)
+        viewer_id, token = provision.add_viewer(
+            connection, wanted, role=role, external_id=external_id
+        )
     click.echo(f"{viewer_id}\t{token}")
+
+
+@viewer_group.command("revoke", **options.example("geoingest viewer revoke 17"))
+@click.argument("viewer", type=_VIEWER)
+@click.pass_obj
+def viewer_revoke(settings: config.Config, viewer: int) -> None:
+    """Revoke a viewer, with token, password, sessions and shares; nothing is shown to it any more."""
+    with db.direct(databases.direct_url(settings)) as connection:
+        provision.revoke_viewer(connection, viewer)
 
 
 viewer_group.add_command(logins.password_command)

@@ -36,6 +36,14 @@ RETURNING device_id;
 INSERT INTO students (student_id) VALUES ($1)
 ON CONFLICT DO NOTHING;
 
+-- name: student_of
+-- schools.student_of, on the primary; student_external_id_is_unique. No row: none, or one who is being erased.
+SELECT student_id
+FROM students
+WHERE
+    external_id = $1
+    AND erased_at IS NULL;
+
 -- name: rotate_device
 -- provision.rotate_device, on the primary; devices_pkey. No row: no such device, or a revoked one.
 UPDATE devices
@@ -60,14 +68,29 @@ WHERE device_id = $1
 RETURNING device_id;
 
 -- name: add_viewer
--- provision.add_viewer, on the primary.
+-- provision.add_viewer, on the primary; viewer_external_id_is_unique. No row: there is one of this external id.
 INSERT INTO viewers (
     token_digest,
-    sees_all
+    sees_all,
+    role,
+    external_id
 ) VALUES (
     $1,
-    $2
+    $2,
+    $3,
+    $4
 )
+ON CONFLICT (external_id) DO NOTHING
+RETURNING viewer_id;
+
+-- name: revoke_viewer
+-- provision.revoke_viewer, on the primary; viewers_pkey.
+UPDATE viewers
+SET
+    revoked_at = coalesce(revoked_at, now()),
+    token_digest = NULL,
+    password_hash = NULL
+WHERE viewer_id = $1
 RETURNING viewer_id;
 
 -- name: add_guardianships

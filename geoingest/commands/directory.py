@@ -1,0 +1,54 @@
+"""Schools, classes and people are put into the directory from a file here."""
+
+from __future__ import annotations
+
+import sys
+from typing import BinaryIO
+
+import click
+
+from geoingest import config, db
+from geoingest.access import directory, directory_load, directory_reading
+from geoingest.commands import databases, options
+
+
+@click.group("directory")
+def directory_group() -> None:
+    """Say who there is, and who may see whom."""
+
+
+@directory_group.command(
+    "load", **options.example("geoingest directory load students --file students.csv")
+)
+@click.argument("kind", type=click.Choice(list(directory.KINDS)))
+@click.option("--file", required=True, type=click.File("rb"), help="CSV or NDJSON; - for stdin.")
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["csv", "ndjson"]),
+    help="Without it the file's name says: .csv, or NDJSON.",
+)
+@click.pass_obj
+def directory_load_command(
+    settings: config.Config, kind: str, file: BinaryIO, form: directory_reading.Form | None
+) -> None:
+    """Put a file into the directory, or nothing of it; prints how many were added and changed.
+
+    What PUT /v1/admin/… takes, without its limits. With bad lines nothing is changed: they are named on
+    stderr, and the exit code is 1.
+    """
+    if form is None:
+        form = "csv" if file.name.lower().endswith(".csv") else "ndjson"
+    with db.direct(databases.direct_url(settings)) as connection:
+        done = directory_load.put(connection, kind, form, file)
+    if isinstance(done, directory.Report):
+        click.echo(
+            f"{done.lines} lines: {done.added} added, {done.changed} changed,"
+            f" {done.unchanged} unchanged"
+        )
+        return
+    for one in done.bad_lines:
+        field = f" {one.field}" if one.field else ""
+        click.echo(f"line {one.line}: {one.reason}{field}", err=True)
+    click.echo(f"geoingest: {done.bad} bad lines, nothing was changed", err=True)
+    sys.exit(1)
