@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator
 import asyncpg
 from aiohttp import web
 
-from geoingest import app, config, http, logs, ping, serve
+from geoingest import app, config, http, logs, parts, ping, serve
 from geoingest.ingest import answers, intake, rows, submission
 from geoingest.local import child
 
@@ -66,7 +66,7 @@ def main() -> None:
     logs.configure(settings.log_format, settings.log_level)
     public = app.public
 
-    def with_our_routes(settings: config.Config, service: app.Service) -> web.Application:
+    def with_our_routes(settings: config.Config, service: parts.Service) -> web.Application:
         made = public(settings, service)
         made.router.add_post(BARE_PATH, post_bare)
         # Who is asking, the decoding and the answer are the service's own: only the write differs.

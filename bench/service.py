@@ -75,9 +75,10 @@ def _spawn(
     """The process, and the file it logs to."""
     environment = {
         **os.environ,
-        "DATABASE_URL": on.url,
+        "DATABASE_URL": on.servers.urls.ingest,
+        "DATABASE_READ_URL": on.servers.urls.read,
         "DATABASE_REPLICA_URL": on.replica_url,
-        "DATABASE_DIRECT_URL": on.url,
+        "DATABASE_DIRECT_URL": on.servers.urls.jobs,
         "GEOINGEST_HOST": "127.0.0.1",
         "GEOINGEST_PORT": "0",
         "GEOINGEST_ADMIN_PORT": "0",

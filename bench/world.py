@@ -38,8 +38,8 @@ class World(NamedTuple):
 
     @property
     def url(self) -> str:
-        """The primary, as the service's own role."""
-        return self.servers.urls.primary
+        """The primary, as the owner of the tables."""
+        return self.servers.urls.owner
 
     @property
     def admin_url(self) -> str:
@@ -64,7 +64,7 @@ def databases(*, with_replica: bool) -> Iterator[World]:
         try:
             servers.start(_settings(), with_replica=with_replica)
             now = datetime.datetime.now(datetime.UTC)
-            migrations.run(servers.urls.primary, detail_days=config.Config().detail_days, now=now)
+            migrations.run(servers.urls.owner, detail_days=config.Config().detail_days, now=now)
             yield World(folder, servers, servers.urls.replica if with_replica else "")
         finally:
             servers.stop()

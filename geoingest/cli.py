@@ -60,6 +60,11 @@ class _Group(click.Group):
             )
         except psycopg.errors.UndefinedTable:
             _fail("the database has no schema yet; run: geoingest migrate", 1)
+        except psycopg.errors.InsufficientPrivilege:
+            _fail(
+                "the role may not do this; name that of the owner in DATABASE_DIRECT_URL",
+                errors.SettingsError.exit_code,
+            )
 
 
 def _fail(words: str, code: int) -> NoReturn:

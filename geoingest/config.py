@@ -34,6 +34,9 @@ class Config:
     """Every setting; README's table is proven equal to this class by a test."""
 
     database_url: str = _setting("DATABASE_URL", "", "primary; may be a pooler")
+    database_read_url: str = _setting(
+        "DATABASE_READ_URL", "", "primary, as the role that only reads; default: DATABASE_URL"
+    )
     database_replica_url: str = _setting(
         "DATABASE_REPLICA_URL", "", "streaming replica for reads; without one the primary answers"
     )
@@ -41,7 +44,7 @@ class Config:
         "DATABASE_DIRECT_URL", "", "primary without a pooler, for migrations and jobs"
     )
     pooler: typing.Literal["none", "transaction"] = _setting(
-        "GEOINGEST_POOLER", "none", "mode of the pooler that the first two lead through"
+        "GEOINGEST_POOLER", "none", "mode of the pooler that the first three lead through"
     )
     host: str = _setting("GEOINGEST_HOST", "127.0.0.1", "address of both ports")
     port: int = _setting("GEOINGEST_PORT", 8080, "public port: phones and guardians")
@@ -223,6 +226,11 @@ class Config:
         return self.pooler == "transaction"
 
     @property
+    def read_url(self) -> str:
+        """Where the primary is asked."""
+        return self.database_read_url or self.database_url
+
+    @property
     def direct_url(self) -> str:
         """Where a session lasts, for locks and long work; SettingsError when only a pooler is known."""
         if self.is_pooled and not self.database_direct_url:
@@ -269,6 +277,7 @@ def with_urls(config: Config) -> Config:
     return dataclasses.replace(
         config,
         database_url=urls.get("DATABASE_URL", ""),
+        database_read_url=config.database_read_url or urls.get("DATABASE_READ_URL", ""),
         database_replica_url=config.database_replica_url or urls.get("DATABASE_REPLICA_URL", ""),
         database_direct_url=config.database_direct_url or urls.get("DATABASE_DIRECT_URL", ""),
     )

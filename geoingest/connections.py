@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import functools
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeAlias
 
 import asyncpg
 from asyncpg import connect_utils
@@ -14,25 +14,45 @@ from geoingest import db
 
 _STATEMENTS = 100
 
+# Has the last word on each connection, before its first use.
+Admit: TypeAlias = Callable[["asyncpg.Connection[db.Record]"], Awaitable[None]]
 
-async def connect(url: str, *, pooled: bool = False) -> asyncpg.Connection[db.Record]:
+
+async def _admit_any(_connection: asyncpg.Connection[db.Record]) -> None:
+    return None
+
+
+async def connect(
+    url: str, *, pooled: bool = False, admit: Admit = _admit_any
+) -> asyncpg.Connection[db.Record]:
     """Opens one connection, to the server of the URL that takes writes."""
-    return await _to_primary(url, **_options(pooled=pooled))
+    return await _to_writing(url, admit=admit, **_options(pooled=pooled))
 
 
 async def primary_pool(
-    url: str, *, size: int, timeout_seconds: float, pooled: bool = False
+    url: str, *, size: int, timeout_seconds: float, pooled: bool = False, admit: Admit = _admit_any
 ) -> db.Pool:
     """A pool of such connections; it opens them lazily, so that a server that is away stops nothing."""
-    return await _pool(url, _to_primary, size, timeout_seconds, pooled=pooled)
+    to = functools.partial(_to_writing, admit=admit)
+    return await _pool(url, to, size, timeout_seconds, pooled=pooled)
+
+
+async def reading_pool(
+    url: str, *, size: int, timeout_seconds: float, pooled: bool = False, admit: Admit = _admit_any
+) -> db.Pool:
+    """The same for a role whose transactions only read, by default."""
+    to = functools.partial(_to_primary, admit=admit)
+    return await _pool(url, to, size, timeout_seconds, pooled=pooled)
 
 
 async def replica_pools(
-    url: str, *, size: int, timeout_seconds: float, pooled: bool = False
+    url: str, *, size: int, timeout_seconds: float, pooled: bool = False, admit: Admit = _admit_any
 ) -> list[db.Pool]:
     """A pool for each server of the URL; whether it is a replica just now, its user has to ask."""
     return [
-        await _pool(url, functools.partial(_to, one), size, timeout_seconds, pooled=pooled)
+        await _pool(
+            url, functools.partial(_to, one, admit=admit), size, timeout_seconds, pooled=pooled
+        )
         for one in db.servers(url)
     ]
 
@@ -66,42 +86,50 @@ async def _keep_session(_connection: db.Connection) -> None:
 
 
 async def _to(
-    server: db.Server, url: str, *, must_take_writes: bool = False, **options: Any
+    server: db.Server, url: str, *, admit: Admit, must_be_primary: bool = False, **options: Any
 ) -> asyncpg.Connection[db.Record]:
     pooled = options["statement_cache_size"] == 0
-    if must_take_writes and not pooled:
-        options["target_session_attrs"] = connect_utils.SessionAttribute.read_write
+    if must_be_primary and not pooled:
+        options["target_session_attrs"] = connect_utils.SessionAttribute.primary
     connection: asyncpg.Connection[db.Record] = await asyncpg.connect(
         url, host=server.host, port=server.port, **options
     )
-    if pooled:
-        try:
-            async with asyncio.timeout(options["timeout"]):
-                await _settle(connection, must_take_writes=must_take_writes)
-        except BaseException:
-            connection.terminate()
-            raise
+    try:
+        async with asyncio.timeout(options["timeout"]):
+            if pooled:
+                await _settle(connection, must_be_primary=must_be_primary)
+            await admit(connection)
+    except BaseException:
+        connection.terminate()
+        raise
     return connection
 
 
-async def _settle(connection: asyncpg.Connection[db.Record], *, must_take_writes: bool) -> None:
+async def _settle(connection: asyncpg.Connection[db.Record], *, must_be_primary: bool) -> None:
     """What comes first behind a pooler, in a transaction, which stays in one session."""
     # By hand: the driver's own block would wait for a ROLLBACK that a hanging server never answers.
     await connection.execute("BEGIN")
     # The driver turns jit off to look up a type, and on again.
     await connection.prepare(db.queries()["array_types"])
     # The pooler's greeting repeats what the server was when the pooler first met it.
-    if must_take_writes and await connection.fetchval("SELECT pg_is_in_recovery()"):
+    if must_be_primary and await connection.fetchval("SELECT pg_is_in_recovery()"):
         raise asyncpg.TargetServerAttributeNotMatched("the pooler leads to a standby")
     await connection.execute("COMMIT")
 
 
+async def _to_writing(url: str, *, admit: Admit, **options: Any) -> asyncpg.Connection[db.Record]:
+    async def admit_writing(connection: asyncpg.Connection[db.Record]) -> None:
+        # First, because of a role that only reads it has more to say.
+        await admit(connection)
+        if getattr(connection.get_settings(), "default_transaction_read_only", "off") == "on":
+            raise asyncpg.TargetServerAttributeNotMatched("the server refuses writes")
+
+    return await _to_primary(url, admit=admit_writing, **options)
+
+
 async def _to_primary(url: str, **options: Any) -> asyncpg.Connection[db.Record]:
     """Asks all servers at once: one that hangs, like a machine without power, delays nobody."""
-    attempts = [
-        asyncio.create_task(_to(one, url, must_take_writes=True, **options))
-        for one in db.servers(url)
-    ]
+    attempts = [asyncio.create_task(_to(one, url, **options)) for one in db.servers(url)]
     chosen, failures = None, list[BaseException]()
     try:
         for attempt in asyncio.as_completed(attempts):

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple, TypeAlias
 from aiohttp import web
 from typing_extensions import override
 
-from geoingest import app, config, errors, http, metrics
+from geoingest import app, config, errors, http, metrics, parts
 
 log = logging.getLogger(__name__)
 
@@ -62,14 +62,14 @@ class SharedSocket(socket.socket):
 async def serve(settings: config.Config) -> None:
     """Runs the service until SIGTERM or SIGINT, then answers what was read and returns."""
     stop = _stop_on_signal()
-    async with app.running(settings) as service:
+    async with parts.running(settings) as service:
         await _answer(settings, service, stop, functools.partial(_open_ports, settings))
     log.info("stopped")
 
 
 async def serve_share(settings: config.Config, share: Share) -> None:
     """The same as one of several processes on the port."""
-    async with app.running(settings) as service, _sampling():
+    async with parts.running(settings) as service, _sampling():
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_READY_SECONDS):
                 # The others take the callers meanwhile; who is not ready would only refuse them.
@@ -89,7 +89,7 @@ def _stop_on_signal() -> asyncio.Event:
 
 
 async def _answer(
-    settings: config.Config, service: app.Service, stop: asyncio.Event, open_ports: _Open
+    settings: config.Config, service: parts.Service, stop: asyncio.Event, open_ports: _Open
 ) -> None:
     _raise_file_limit()
     public = app.public_runner(settings, service, **_options(settings))
@@ -97,7 +97,7 @@ async def _answer(
     try:
         site = await open_ports(public, admin)
         _settle_memory()
-        await stop.wait()
+        await _first(stop, service.privileges.refused)
         log.info("draining")
         await site.stop()
         # Whoever posts within this time is answered and told to close, instead of being cut off.
@@ -107,6 +107,16 @@ async def _answer(
         # The public port first: metrics and health tell of the drain to its end.
         await public.cleanup()
         await admin.cleanup()
+    service.privileges.require()
+
+
+async def _first(*events: asyncio.Event) -> None:
+    waits = [asyncio.create_task(one.wait()) for one in events]
+    try:
+        await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for one in waits:
+            one.cancel()
 
 
 def runner(application: web.Application, settings: config.Config) -> web.AppRunner:
@@ -163,7 +173,7 @@ async def _join(share: Share, public: web.AppRunner, admin: web.AppRunner) -> we
     return site
 
 
-async def _until_ready(service: app.Service) -> None:
+async def _until_ready(service: parts.Service) -> None:
     while True:
         if not any([await check() for check in service.checks().values()]):
             return

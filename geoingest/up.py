@@ -38,6 +38,13 @@ class Plan(NamedTuple):
     postgres_bin: pathlib.Path | None
 
 
+class _Reached(NamedTuple):
+    """The way to the databases; that of the jobs is their role's own."""
+
+    settings: config.Config
+    jobs_url: str
+
+
 def up(plan: Plan) -> None:
     """Starts everything, says where it is, and stops it all in order on Ctrl-C or SIGTERM."""
     stop = threading.Event()
@@ -45,12 +52,12 @@ def up(plan: Plan) -> None:
         signal.signal(number, lambda _number, _frame: stop.set())
     with folder.only_one(plan.settings.folder), contextlib.ExitStack() as stack:
         watch: list[Callable[[], None]] = []
-        settings = plan.settings
-        if not settings.database_url:
-            settings, look = stack.enter_context(_databases(plan))
+        reached = _Reached(plan.settings, plan.settings.database_direct_url)
+        if not plan.settings.database_url:
+            reached, look = stack.enter_context(_databases(plan))
             watch.append(look)
         if not stop.is_set():
-            _serve(plan, settings, stack, watch, stop)
+            _serve(plan, reached, stack, watch, stop)
         while not stop.wait(_POLL_SECONDS):
             for look in watch:
                 look()
@@ -58,8 +65,8 @@ def up(plan: Plan) -> None:
 
 
 @contextlib.contextmanager
-def _databases(plan: Plan) -> Iterator[tuple[config.Config, Callable[[], None]]]:
-    """The embedded primary and replica; the settings that reach them, and a look after them."""
+def _databases(plan: Plan) -> Iterator[tuple[_Reached, Callable[[], None]]]:
+    """The embedded primary and replica; the way to them, and a look after them."""
     path = plan.settings.folder
     servers = cluster.Cluster(path, postgres_bin=plan.postgres_bin)
     scaled = cluster.settings_for_this_machine()
@@ -68,52 +75,61 @@ def _databases(plan: Plan) -> Iterator[tuple[config.Config, Callable[[], None]]]
     click.echo(f"starting {servers.version} with a replica in {path}", err=True)
     try:
         servers.start(scaled.values)
-        folder.write_urls(path, primary=servers.urls.primary, replica=servers.urls.replica)
+        urls = servers.urls
         settings = dataclasses.replace(
             plan.settings,
-            database_url=servers.urls.primary,
-            database_replica_url=servers.urls.replica,
-            database_direct_url=servers.urls.primary,
+            database_url=urls.ingest,
+            database_read_url=urls.read,
+            database_replica_url=urls.replica,
+            database_direct_url=urls.owner,
         )
-        yield settings, lambda: servers.look(scaled.values)
+        folder.write_urls(path, _environment(settings))
+        yield _Reached(settings, urls.jobs), lambda: servers.look(scaled.values)
     finally:
         servers.stop()
 
 
 def _serve(
     plan: Plan,
-    settings: config.Config,
+    reached: _Reached,
     stack: contextlib.ExitStack,
     watch: list[Callable[[], None]],
     stop: threading.Event,
 ) -> None:
+    settings = reached.settings
     migrations.run(
         settings.direct_url,
         detail_days=settings.detail_days,
         now=datetime.datetime.now(datetime.UTC),
     )
     enrolled = simulation.enrol(settings, max(1, plan.simulate))
-    environment = {
-        "DATABASE_URL": settings.database_url,
-        "DATABASE_REPLICA_URL": settings.database_replica_url,
-        "DATABASE_DIRECT_URL": settings.database_direct_url,
-    }
+    environment = _environment(settings)
 
-    def run(*arguments: str) -> child.Child:
-        one = child.Child(arguments, environment)
+    def run(*arguments: str, **changes: str) -> child.Child:
+        one = child.Child(arguments, {**environment, **changes})
         stack.callback(one.stop)
         watch.append(one.look)
         return one
 
     service = run("serve")
     _wait_until_ready(settings, service, stop)
-    run("jobs")
+    run("jobs", DATABASE_DIRECT_URL=reached.jobs_url)
     if plan.simulate:
         trace = [] if plan.trace is None else ["--trace", str(plan.trace)]
         interval = ["--interval", str(plan.interval_seconds)]
         run("simulate", "--devices", str(plan.simulate), *interval, *trace)
     if not stop.is_set():
         _announce(plan, settings, enrolled[0])
+
+
+def _environment(settings: config.Config) -> dict[str, str]:
+    """What leads a command to the databases."""
+    return {
+        "DATABASE_URL": settings.database_url,
+        "DATABASE_READ_URL": settings.database_read_url,
+        "DATABASE_REPLICA_URL": settings.database_replica_url,
+        "DATABASE_DIRECT_URL": settings.database_direct_url,
+    }
 
 
 def _wait_until_ready(settings: config.Config, service: child.Child, stop: threading.Event) -> None:

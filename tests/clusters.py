@@ -46,7 +46,7 @@ def running(path: pathlib.Path, settings: Mapping[str, str]) -> Iterator[cluster
     try:
         made.start(settings, with_replica=False)
         now = datetime.datetime.now(datetime.UTC)
-        migrations.run(made.urls.primary, detail_days=90, now=now)
+        migrations.run(made.urls.owner, detail_days=90, now=now)
         yield made
     finally:
         made.stop()
@@ -64,7 +64,7 @@ def servers(path: pathlib.Path) -> cluster.Cluster:
 def database(made: cluster.Cluster) -> conftest.Database:
     """The database that comes with a cluster; the primary answers for it."""
     admin = made.url(cluster.PRIMARY_PORT, user="postgres")
-    return conftest.Database(made.urls.primary, "", admin)
+    return conftest.Database(made.urls.owner, "", admin)
 
 
 def emptied(made: cluster.Cluster) -> conftest.Database:

@@ -11,7 +11,7 @@ import pathlib
 import secrets
 import tempfile
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from typing import NamedTuple
 
 import psycopg
@@ -19,10 +19,10 @@ import pytest
 from aiohttp.test_utils import TestClient, TestServer
 from psycopg import sql
 
-from geoingest import app, config, db
+from geoingest import app, config, db, parts
 from geoingest.access import provision
 from geoingest.lifecycle import migrations
-from geoingest.local import cluster
+from geoingest.local import cluster, roles
 
 # Debian's PostgreSQL, where the run is to use it instead of the wheel's: see .ci/run.
 POSTGRES_BIN = os.environ.get("TEST_POSTGRES_BIN")
@@ -48,18 +48,24 @@ def pytest_collection_modifyitems(items: list[pytest.Function]) -> None:
             item.add_marker(pytest.mark.db)
 
 
+def as_role(url: str, role: str) -> str:
+    """The same way for another role than the owner; all have one password."""
+    return url.replace(f"//{roles.OWNER}:", f"//{role}:", 1)
+
+
 class Database(NamedTuple):
-    """One test's own database, on the primary and as the replica sees it."""
+    """One test's own database, on the primary and as the replica sees it: its owner's, and a superuser's."""
 
     url: str
     replica_url: str
     admin_url: str
 
     def settings(self, **changes: object) -> config.Config:
-        """The service's settings for this database, on free ports."""
+        """The service's settings for this database, in the roles of a service, on free ports."""
         values: dict[str, object] = {
-            "database_url": self.url,
-            "database_replica_url": self.replica_url,
+            "database_url": as_role(self.url, roles.INGEST),
+            "database_read_url": as_role(self.url, roles.READ),
+            "database_replica_url": as_role(self.replica_url, roles.READ),
             "database_direct_url": self.url,
             "port": 0,
             "admin_port": 0,
@@ -70,9 +76,17 @@ class Database(NamedTuple):
 
     def query(self, statement: str, *values: object) -> list[tuple[object, ...]]:
         """Runs a statement on the primary and returns its rows."""
-        with psycopg.connect(self.url, autocommit=True, cursor_factory=psycopg.RawCursor) as one:
-            cursor = one.execute(statement.encode(), values)
-            return cursor.fetchall() if cursor.description else []
+        return _query(self.url, statement, values)
+
+    def administer(self, statement: str, *values: object) -> list[tuple[object, ...]]:
+        """The same as the superuser, to whom other roles' sessions are visible."""
+        return _query(self.admin_url, statement, values)
+
+
+def _query(url: str, statement: str, values: Sequence[object]) -> list[tuple[object, ...]]:
+    with psycopg.connect(url, autocommit=True, cursor_factory=psycopg.RawCursor) as one:
+        cursor = one.execute(statement.encode(), values)
+        return cursor.fetchall() if cursor.description else []
 
 
 @pytest.fixture(scope="session")
@@ -95,7 +109,7 @@ def servers() -> Iterator[cluster.Cluster]:
 def template(servers: cluster.Cluster) -> str:
     """A migrated database that each test's own is cloned from."""
     url = servers.url(cluster.PRIMARY_PORT, database=TEMPLATE)
-    _admin(servers, sql.SQL("CREATE DATABASE {} OWNER {}"), TEMPLATE, cluster.USER)
+    _admin(servers, sql.SQL("CREATE DATABASE {} OWNER {}"), TEMPLATE, roles.OWNER)
     migrations.run(url, detail_days=90, now=datetime.datetime.now(datetime.UTC))
     return TEMPLATE
 
@@ -104,13 +118,8 @@ def template(servers: cluster.Cluster) -> str:
 def database(servers: cluster.Cluster, template: str) -> Iterator[Database]:
     """A fresh, migrated database."""
     name = f"test_{next(_numbers)}_{secrets.token_hex(3)}"
-    _admin(
-        servers, sql.SQL("CREATE DATABASE {} TEMPLATE {} OWNER {}"), name, template, cluster.USER
-    )
-    # Settings of a role in a database are not cloned with it.
-    for setting in ("statement_timeout", "lock_timeout", "idle_in_transaction_session_timeout"):
-        statement = sql.SQL("ALTER ROLE {} IN DATABASE {} SET {} = '30s'")
-        _admin(servers, statement, cluster.USER, name, setting)
+    create = sql.SQL("CREATE DATABASE {} TEMPLATE {} OWNER {}")
+    _admin(servers, create, name, template, roles.OWNER)
     try:
         yield Database(
             servers.url(cluster.PRIMARY_PORT, database=name),
@@ -145,7 +154,7 @@ def _is_replicated(database: Database) -> bool:
 class Running(NamedTuple):
     """A service in this process, and a client of its public port."""
 
-    service: app.Service
+    service: parts.Service
     client: TestClient  # type: ignore[type-arg]  # generic only for the type checker
     admin: TestClient  # type: ignore[type-arg]
 
@@ -159,7 +168,7 @@ async def start() -> AsyncIterator[Start]:
     async with contextlib.AsyncExitStack() as stack:
 
         async def start_one(settings: config.Config) -> Running:
-            service = await stack.enter_async_context(app.running(settings))
+            service = await stack.enter_async_context(parts.running(settings))
             public = TestServer(app.public(settings, service))
             client = await stack.enter_async_context(TestClient(public))
             admin = await stack.enter_async_context(TestClient(TestServer(app.admin(service))))

@@ -13,7 +13,7 @@ from tests import conftest
 
 def terminate(database: conftest.Database, pid: int) -> None:
     """Ends a backend, and waits until it has."""
-    assert database.query("SELECT pg_terminate_backend($1, 5000)", pid) == [(True,)]
+    assert database.administer("SELECT pg_terminate_backend($1, 5000)", pid) == [(True,)]
 
 
 def dies_at(number: int, database: conftest.Database) -> type[psycopg.RawCursor[Any]]:

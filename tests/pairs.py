@@ -15,6 +15,7 @@ from geoingest.access import provision
 from geoingest.lifecycle import migrations
 from geoingest.local import cluster, server
 from tests import clusters, conftest, trees
+from tests import processes as commands
 
 
 class Pair:
@@ -23,7 +24,7 @@ class Pair:
     def __init__(self, servers: cluster.Cluster) -> None:
         self.servers = servers
         first, second = cluster.PRIMARY_PORT, cluster.REPLICA_PORT
-        parts = urllib.parse.urlsplit(servers.urls.primary)
+        parts = urllib.parse.urlsplit(servers.urls.owner)
         (host,) = urllib.parse.parse_qs(parts.query)["host"]
         both = f"host={host},{host}&port={first},{second}"
         self.url = urllib.parse.urlunsplit(parts._replace(query=both))
@@ -32,14 +33,13 @@ class Pair:
     @property
     def environment(self) -> dict[str, str]:
         """Every setting names both: no command is told which is which."""
-        names = ("DATABASE_URL", "DATABASE_REPLICA_URL", "DATABASE_DIRECT_URL")
-        return dict.fromkeys(names, self.url)
+        return commands.ways(self.url, replica_url=self.url)
 
     @property
     def settings(self) -> dict[str, Any]:
         """The same for a service in this process."""
-        names = ("database_url", "database_replica_url", "database_direct_url")
-        return {**dict.fromkeys(names, self.url), "port": 0, "admin_port": 0}
+        urls = {name.lower(): url for name, url in self.environment.items()}
+        return {**urls, "port": 0, "admin_port": 0}
 
     def database(self, port: int) -> conftest.Database:
         """What one of the two has."""
@@ -93,7 +93,7 @@ def running(settings: Mapping[str, str] = conftest.SERVER_SETTINGS) -> Iterator[
         try:
             made.start(settings)
             now = datetime.datetime.now(datetime.UTC)
-            migrations.run(made.urls.primary, detail_days=90, now=now)
+            migrations.run(made.urls.owner, detail_days=90, now=now)
             yield Pair(made)
         finally:
             made.stop()
@@ -101,7 +101,7 @@ def running(settings: Mapping[str, str] = conftest.SERVER_SETTINGS) -> Iterator[
 
 def school(pair: Pair, students: int) -> list[provision.Enrolled]:
     """Students who are known to both servers."""
-    with db.direct(pair.servers.urls.primary) as connection, connection.transaction():
+    with db.direct(pair.servers.urls.owner) as connection, connection.transaction():
         enrolled = provision.bulk(connection, students)
     position = pair.query(cluster.PRIMARY_PORT, "SELECT pg_current_wal_lsn()::text")[0][0]
     behind = f"SELECT pg_last_wal_replay_lsn() < '{position}'"

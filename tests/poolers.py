@@ -17,7 +17,7 @@ import pytest
 from typing_extensions import override
 
 from geoingest import config
-from geoingest.local import cluster
+from geoingest.local import cluster, roles
 from tests import conftest, processes
 
 POOL_SIZE = 50
@@ -77,7 +77,7 @@ class Bouncer:
 
     def _configure(self, server_port: int) -> None:
         servers, users = self._servers, self._folder / "users"
-        names = (cluster.USER, "postgres")
+        names = (*roles.ALL, "postgres")
         users.write_text("".join(f'"{name}" "{servers._password}"\n' for name in names))
         configuration = self._folder / "pgbouncer.ini"
         configuration.write_text(f"""[databases]
@@ -131,8 +131,11 @@ def pooled(
     """The same database, with settings that lead a service through the poolers."""
     through = {
         "pooler": "transaction",
-        "database_url": primary.url(database.url),
-        "database_replica_url": replica.url(database.replica_url) if replica else "",
+        "database_url": primary.url(conftest.as_role(database.url, roles.INGEST)),
+        "database_read_url": primary.url(conftest.as_role(database.url, roles.READ)),
+        "database_replica_url": (
+            replica.url(conftest.as_role(database.replica_url, roles.READ)) if replica else ""
+        ),
     }
 
     class Pooled(conftest.Database):

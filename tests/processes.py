@@ -18,6 +18,7 @@ from typing import Self
 
 import aiohttp
 
+from geoingest.local import roles
 from tests import conftest
 
 ROOT = pathlib.Path(__file__).parent.parent
@@ -150,10 +151,16 @@ async def serving(
 
 def urls(database: conftest.Database) -> dict[str, str]:
     """The environment that leads a command to a test's database."""
+    return ways(database.url, replica_url=database.replica_url)
+
+
+def ways(url: str, *, replica_url: str = "", direct_url: str = "") -> dict[str, str]:
+    """The same along these ways, which are the owner's, for each role that there is."""
     return {
-        "DATABASE_URL": database.url,
-        "DATABASE_REPLICA_URL": database.replica_url,
-        "DATABASE_DIRECT_URL": database.url,
+        "DATABASE_URL": conftest.as_role(url, roles.INGEST),
+        "DATABASE_READ_URL": conftest.as_role(url, roles.READ),
+        "DATABASE_REPLICA_URL": conftest.as_role(replica_url, roles.READ),
+        "DATABASE_DIRECT_URL": direct_url or url,
     }
 
 

@@ -54,7 +54,7 @@ def _ages(database: conftest.Database) -> list[tuple[object, ...]]:
 def test_no_row_is_changed_and_none_is_nonsense(
     database: conftest.Database, statement: str, who: str
 ) -> None:
-    """Neither by the tables' owner, whom the service is today, nor by the superuser, nor an empty statement."""
+    """Neither by the tables' owner nor by the superuser, nor an empty statement."""
     _record(database, days_ago=0)
     url = database.url if who == "owner" else database.admin_url
 

@@ -14,6 +14,7 @@ import pytest
 from geoingest import connections, db, errors, lookup, metrics
 from geoingest.access import audit
 from geoingest.bearer import Bearer
+from geoingest.local import roles
 from tests import conftest
 
 TIMEOUT_SECONDS = 1.0
@@ -24,7 +25,7 @@ class _Lane:
     """An audit at work, and the connections that it has had."""
 
     def __init__(self, database: conftest.Database) -> None:
-        self._url = database.url
+        self._url = conftest.as_role(database.url, roles.INGEST)
         self.pids: list[int] = []
         self.is_away = False
         self.audit = audit.Audit(self._connect, timeout_seconds=TIMEOUT_SECONDS)
@@ -135,7 +136,7 @@ async def test_a_connection_lost_while_idle_is_renewed_before_it_is_needed(
     """No question learns of it."""
     await lane.look(1)
 
-    database.query("SELECT pg_terminate_backend($1, 5000)", lane.pids[0])
+    database.administer("SELECT pg_terminate_backend($1, 5000)", lane.pids[0])
     await conftest.until(lambda: len(lane.pids) == 2)
     await lane.look(2)
 
@@ -151,7 +152,7 @@ async def test_a_connection_lost_while_writing_is_an_unknown_outcome(
         await conftest.until(lambda: _is_waiting(database))
         second = asyncio.create_task(lane.look(2))
         await asyncio.sleep(0)
-        database.query("SELECT pg_terminate_backend($1, 5000)", lane.pids[0])
+        database.administer("SELECT pg_terminate_backend($1, 5000)", lane.pids[0])
         with pytest.raises(errors.NotRecordedError):
             await first
     await second
@@ -187,7 +188,7 @@ async def test_without_a_connection_all_are_refused_until_there_is_one(
     """Those that wait are, within a second; later ones at once; then it goes on by itself."""
     refused_before = _unrecorded("database_unavailable")
     lane.is_away = True
-    database.query("SELECT pg_terminate_backend($1, 5000)", lane.pids[0])
+    database.administer("SELECT pg_terminate_backend($1, 5000)", lane.pids[0])
     # So that the loss is seen before the question comes.
     await asyncio.sleep(0.05)
 

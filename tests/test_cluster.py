@@ -61,7 +61,7 @@ def servers(made: Made) -> cluster.Cluster:
 
 
 def _sockets(servers: cluster.Cluster) -> pathlib.Path:
-    (host,) = re.findall(r"host=([^&]+)", servers.urls.primary)
+    (host,) = re.findall(r"host=([^&]+)", servers.urls.owner)
     return pathlib.Path(host)
 
 

@@ -144,7 +144,7 @@ async def test_a_service_may_start_before_its_database(
     await asyncio.to_thread(servers.primary.stop)
     log = told.Log()
 
-    with processes.Service({"DATABASE_URL": database.url}) as service:
+    with processes.Service(processes.ways(database.url)) as service:
         try:
             await service.says("serving")
             async with aiohttp.ClientSession(service.url) as session:

@@ -18,7 +18,7 @@ from psycopg import sql
 from geoingest import config, db
 from geoingest.access import provision
 from geoingest.lifecycle import erasure, quarantine
-from geoingest.local import cluster
+from geoingest.local import cluster, roles
 from tests import cohorts, commands, conftest
 
 _COUNT = 100
@@ -172,7 +172,7 @@ def restored(
     admin_url = servers.url(cluster.PRIMARY_PORT, user="postgres", database="postgres")
     ((source,),) = database.query("SELECT current_database()")
     shutil.copytree(cohort.settings.archive_dir, tmp_path / "older")
-    names = sql.Identifier(name), sql.Identifier(str(source)), sql.Identifier(cluster.USER)
+    names = sql.Identifier(name), sql.Identifier(str(source)), sql.Identifier(roles.OWNER)
     copy = sql.SQL("CREATE DATABASE {} TEMPLATE {} OWNER {}").format(*names)
 
     def restore() -> cohorts.Cohort:

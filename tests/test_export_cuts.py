@@ -149,7 +149,7 @@ async def test_a_file_is_cut_when_the_database_goes_away(
     before = _count(counted)
 
     async with proxy.in_front_of(database.url) as link:
-        running = await start(database.settings(database_url=link.url, database_replica_url=""))
+        running = await start(database.settings(**_through(link)))
         port = running.client.port
         assert port is not None
         old = Reader(port, _HTTP_1_0.format(month, everyone))
@@ -165,6 +165,11 @@ async def test_a_file_is_cut_when_the_database_goes_away(
 
     assert not is_complete
     await conftest.until(lambda: _count(counted) == before + 2)
+
+
+def _through(link: proxy.Proxy) -> dict[str, str]:
+    """The settings of a service that reaches its primary only so."""
+    return {name.lower(): url for name, url in processes.ways(link.url).items()}
 
 
 def _count(counters: http.Counters) -> float:

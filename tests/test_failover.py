@@ -107,7 +107,10 @@ async def test_a_pooler_that_is_led_to_another_server_is_followed(pair: pairs.Pa
     """The service's connections stay while a standby comes behind them, which is never taken for the primary."""
     school = pairs.school(pair, loads.PHONES + loads.FAMILIES)
     with poolers.in_front_of(pair.servers, OLD) as bouncer:
-        environment = {"DATABASE_URL": bouncer.url(pair.url), "GEOINGEST_POOLER": "transaction"}
+        environment = {
+            **processes.ways(bouncer.url(pair.url)),
+            "GEOINGEST_POOLER": "transaction",
+        }
         with processes.Service(environment) as service:
             await service.ready()
             load = loads.Load(service)

@@ -10,7 +10,8 @@ from typing import Any
 
 from aiohttp.test_utils import TestClient, TestServer
 
-from geoingest import app, config
+from geoingest import app, config, parts
+from geoingest.local import roles
 from tests import conftest, processes
 
 
@@ -31,10 +32,10 @@ async def _problems(client: Any) -> dict[str, str]:
 
 
 @contextlib.asynccontextmanager
-async def _admin(settings: config.Config) -> AsyncIterator[tuple[app.Service, Any]]:
+async def _admin(settings: config.Config) -> AsyncIterator[tuple[parts.Service, Any]]:
     """The admin port of a service that may never become ready."""
     async with (
-        app.running(settings) as service,
+        parts.running(settings) as service,
         TestClient(TestServer(app.admin(service))) as client,
     ):
         yield service, client
@@ -57,17 +58,17 @@ async def test_a_service_that_can_take_pings_is_ready(running: conftest.Running)
 async def test_without_a_timeout_in_force_it_is_not_ready(database: conftest.Database) -> None:
     """A pooler or a host that dropped it silently is named with the setting."""
     (name,) = database.query("SELECT current_database()")[0]
-    alter = f"ALTER ROLE CURRENT_USER IN DATABASE {name}"
+    alter = f"ALTER ROLE {roles.INGEST} IN DATABASE {name}"
 
     for setting in ("statement_timeout", "lock_timeout", "idle_in_transaction_session_timeout"):
-        database.query(f"{alter} RESET {setting}")
+        database.administer(f"{alter} SET {setting} = 0")
         async with _admin(database.settings()) as (service, client):
             await conftest.until(lambda: bool(service.queue.open_lanes))  # awaited here
             await conftest.until(lambda: service.audit.is_open)
             await conftest.until(lambda: service.credentials.is_fresh)
             await service.runway.look()
             problems = await _problems(client)
-        database.query(f"{alter} SET {setting} = '30s'")
+        database.administer(f"{alter} RESET {setting}")
 
         assert set(problems) == {"primary"}
         assert setting in problems["primary"]
@@ -75,7 +76,8 @@ async def test_without_a_timeout_in_force_it_is_not_ready(database: conftest.Dat
 
 async def test_on_a_standby_it_is_not_ready(database: conftest.Database) -> None:
     """Where `SELECT 1` would work: a demoted primary refuses writes, and nothing stays connected to it."""
-    settings = database.settings(database_url=database.replica_url, database_replica_url="")
+    url = conftest.as_role(database.replica_url, roles.INGEST)
+    settings = database.settings(database_url=url, database_replica_url="")
 
     async with _admin(settings) as (_, client), asyncio.timeout(10):
         problems = await _problems(client)

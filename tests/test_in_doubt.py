@@ -38,7 +38,7 @@ async def between(database: conftest.Database) -> AsyncIterator[proxy.Proxy]:
 def _through(between: proxy.Proxy) -> dict[str, str]:
     """The settings of a service that reaches its primary only so, and does not wait for long."""
     return {
-        "DATABASE_URL": between.url,
+        **processes.ways(between.url),
         "GEOINGEST_WRITE_TIMEOUT_SECONDS": str(WRITE_TIMEOUT_SECONDS),
     }
 

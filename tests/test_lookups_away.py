@@ -39,7 +39,7 @@ async def running(
 ) -> conftest.Running:
     """A service that reads from the replica."""
     settings = pair.database(cluster.PRIMARY_PORT).settings(
-        database_replica_url=pair.servers.url(cluster.REPLICA_PORT),
+        database_replica_url=pair.servers.urls.replica,
         write_timeout_seconds=WRITE_SECONDS,
     )
     made = await start(settings)

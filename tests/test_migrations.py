@@ -17,7 +17,7 @@ from psycopg import sql
 
 from geoingest import config
 from geoingest.lifecycle import migrations
-from geoingest.local import cluster
+from geoingest.local import cluster, roles
 from tests import conftest, processes
 
 NOW = datetime.datetime.now(datetime.UTC)
@@ -34,7 +34,7 @@ def blank(servers: cluster.Cluster) -> Iterator[Blank]:
             admin_url = servers.url(cluster.PRIMARY_PORT, user="postgres", database="postgres")
             admin = stack.enter_context(psycopg.connect(admin_url, autocommit=True))
             identifier = sql.Identifier(name)
-            owner = sql.Identifier(cluster.USER)
+            owner = sql.Identifier(roles.OWNER)
             admin.execute(sql.SQL("CREATE DATABASE {} OWNER {}").format(identifier, owner))
             stack.callback(
                 admin.execute, sql.SQL("DROP DATABASE {} WITH (FORCE)").format(identifier)
@@ -61,6 +61,8 @@ def _dump(servers: cluster.Cluster, database: conftest.Database) -> str:
     done = subprocess.run(
         [
             *(str(servers.programs / "pg_dump"), "--schema-only", "--no-owner"),
+            # Those are the grants' own, and schema.sql has none.
+            "--no-privileges",
             *("--exclude-table", "*yoyo*", "--exclude-table", "geolocation_data_y*"),
             *("--dbname", database.url),
         ],

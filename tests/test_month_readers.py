@@ -108,7 +108,7 @@ def _drop_under_readers(pair: pairs.Pair) -> None:
     """A month goes while a question is at it on the replica."""
     reading = "SELECT count(*) > 0 FROM pg_locks WHERE relation = to_regclass('{}')"
     deadline = time.monotonic() + _PATIENCE_SECONDS
-    with db.direct(pair.servers.urls.primary) as connection:
+    with db.direct(pair.servers.urls.owner) as connection:
         month = _fill(connection)
         while pair.query(cluster.REPLICA_PORT, reading.format(month)) != [(True,)]:
             assert time.monotonic() < deadline
@@ -126,7 +126,7 @@ async def _codes(
 ) -> collections.Counter[int]:
     """What guardians were answered while replay cancelled some of their questions."""
     urls = pair.servers.urls
-    database = conftest.Database(urls.primary, urls.replica, "")
+    database = conftest.Database(urls.owner, urls.replica, "")
     codes: collections.Counter[int] = collections.Counter()
     before = _conflicts(pair)
     async with processes.serving(

@@ -20,7 +20,7 @@ from schemathesis import GenerationMode
 from schemathesis.checks import not_a_server_error
 from schemathesis.specs.openapi import checks
 
-from geoingest import app, db, ping
+from geoingest import app, db, parts, ping
 from geoingest.access import login_endpoints, provision, viewers
 from geoingest.api import document
 from geoingest.ingest import answers, apps
@@ -87,7 +87,7 @@ def served(database: conftest.Database, school: list[provision.Enrolled]) -> Ite
         settings = database.settings(database_replica_url="")
         event = asyncio.Event()
         stop.put((asyncio.get_running_loop(), event))
-        async with app.running(settings) as service:
+        async with parts.running(settings) as service:
             runner = web.AppRunner(app.public(settings, service), access_log=None)
             await runner.setup()
             await web.TCPSite(runner, "127.0.0.1", 0).start()

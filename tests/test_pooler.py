@@ -84,7 +84,7 @@ async def test_a_crowd_shares_few_connections_and_a_restart_costs_no_ping(
             _serving(environment) as service,
             senders.posting(service.url, school, log),
         ):
-            sessions = database.query(_SESSIONS)
+            sessions = database.administer(_SESSIONS)
             for number in (signal.SIGQUIT, signal.SIGKILL):
                 await clusters.crash(primary.primary, number)
                 await clusters.start_again(primary)
@@ -100,7 +100,7 @@ async def test_a_server_that_hangs_behind_a_pooler_is_given_up(primary: cluster.
     """The pooler lets everybody in, and nothing is answered: whoever connects waits no longer than without it."""
     assert primary.primary.pid is not None
     with poolers.in_front_of(primary, cluster.PRIMARY_PORT) as bouncer:
-        url = bouncer.url(primary.urls.primary)
+        url = bouncer.url(primary.urls.owner)
         (await connections.connect(url, pooled=True)).terminate()
         with trees.standing_still(trees.tree(primary.primary.pid)):
             async with asyncio.timeout(db.CONNECT_SECONDS + 3):
@@ -110,9 +110,7 @@ async def test_a_server_that_hangs_behind_a_pooler_is_given_up(primary: cluster.
 
 def _environment(database: conftest.Database, url: str, replica_url: str = "") -> dict[str, str]:
     return {
-        "DATABASE_URL": url,
-        "DATABASE_REPLICA_URL": replica_url,
-        "DATABASE_DIRECT_URL": database.url,
+        **processes.ways(url, replica_url=replica_url, direct_url=database.url),
         "GEOINGEST_POOLER": "transaction",
     }
 

@@ -275,7 +275,7 @@ def _insert(database: conftest.Database, latitude: float) -> None:
 
 def _is_replayed(database: conftest.Database) -> bool:
     query = "SELECT replay_lsn >= pg_current_wal_lsn() FROM pg_stat_replication"
-    return database.query(query) == [(True,)]
+    return database.administer(query) == [(True,)]
 
 
 @pytest.mark.parametrize(

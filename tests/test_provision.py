@@ -184,7 +184,7 @@ async def test_a_viewer_is_added(
 
 def _is_replayed(database: conftest.Database) -> bool:
     query = "SELECT replay_lsn >= pg_current_wal_lsn() FROM pg_stat_replication"
-    return database.query(query) == [(True,)]
+    return database.administer(query) == [(True,)]
 
 
 def test_a_viewer_of_someone_unknown_is_refused(

@@ -94,7 +94,7 @@ def _urls(path: pathlib.Path) -> dict[str, str]:
 
 def _has(path: pathlib.Path, timestamp: datetime.datetime) -> bool:
     query = 'SELECT FROM geolocation_data WHERE "timestamp" = %s'
-    with psycopg.connect(_urls(path)["DATABASE_URL"]) as connection:
+    with psycopg.connect(_urls(path)["DATABASE_DIRECT_URL"]) as connection:
         return connection.execute(query, [timestamp]).fetchone() is not None
 
 

@@ -16,6 +16,7 @@ from prometheus_client.multiprocess import MultiProcessCollector
 
 from geoingest import errors, serve, supervisor
 from geoingest.access import provision
+from geoingest.local import roles
 from tests import commands, conftest, processes, test_metrics, trees, workforces
 from tests.oracle import judge, told
 
@@ -198,7 +199,7 @@ async def test_a_next_worker_that_is_not_ready_replaces_nobody(
 
     async with workforces.serving(database) as service:
         before = workforces.workers(service)
-        database.query(f"ALTER ROLE CURRENT_USER IN DATABASE {name} RESET lock_timeout")
+        database.administer(f"ALTER ROLE {roles.INGEST} IN DATABASE {name} SET lock_timeout = 0")
         async with workforces.load(service, school, log):
             service.popen.send_signal(signal.SIGHUP)
             await conftest.until(

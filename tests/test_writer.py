@@ -16,6 +16,7 @@ from typing_extensions import override
 
 from geoingest import connections, db, errors, ping
 from geoingest.ingest import content, decode, rows, submission, writer
+from geoingest.local import roles
 from tests import conftest, test_ping
 
 Open = Callable[..., Awaitable[writer.Writer]]
@@ -39,7 +40,7 @@ async def open_writer(database: conftest.Database) -> AsyncIterator[Open]:
     made: list[writer.Writer] = []
 
     async def connect() -> asyncpg.Connection[db.Record]:
-        return await connections.connect(database.url)
+        return await connections.connect(conftest.as_role(database.url, roles.INGEST))
 
     async def one(connect: writer.Connect = connect, *, seconds: float = 20) -> writer.Writer:
         made.append(writer.Writer(connect, timeout_seconds=seconds))
@@ -361,11 +362,11 @@ def _rejected(database: conftest.Database) -> list[tuple[object, ...]]:
 
 def _end_backends(database: conftest.Database) -> object:
     ended = "SELECT count(pg_terminate_backend(pid))" + _LANES
-    return database.query(ended)[0][0]
+    return database.administer(ended)[0][0]
 
 
 def _waiting(database: conftest.Database) -> object:
-    return database.query("SELECT count(*)" + _LANES + " AND wait_event_type = 'Lock'")[0][0]
+    return database.administer("SELECT count(*)" + _LANES + " AND wait_event_type = 'Lock'")[0][0]
 
 
 def _written() -> dict[str, float]:

@@ -14,6 +14,7 @@ def require(settings: config.Config) -> config.Config:
         )
     for name, url in (
         ("DATABASE_URL", found.database_url),
+        ("DATABASE_READ_URL", found.database_read_url),
         ("DATABASE_REPLICA_URL", found.database_replica_url),
         ("DATABASE_DIRECT_URL", found.database_direct_url),
     ):

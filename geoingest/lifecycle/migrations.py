@@ -1,4 +1,4 @@
-"""The schema moves forward: plain SQL files of sql/migrations, applied by yoyo under our own lock.
+"""The schema moves forward: plain SQL files of sql/migrations, applied by yoyo under our own lock; then the grants.
 
 yoyo's lock is a row, which a killed process leaves behind. Ours is the database's and dies with its
 connection; whoever holds it may therefore remove a row that is still there.
@@ -30,7 +30,22 @@ def run(url: str, *, detail_days: int, now: datetime.datetime) -> list[str]:
         applied = _apply(_yoyo_url(url, connection))
         connection.execute(db.queries()["put_timeouts_in_force"])
         made = partitions.ensure(connection, detail_days=detail_days, now=now)
+        _grant(connection)
     return applied + made
+
+
+def _grant(connection: db.DirectConnection) -> None:
+    found = db.one(connection.execute(db.queries()["roles_are_there"]))
+    if not found["are_there"]:
+        path = config.sql_folder() / "roles.sql"
+        log.warning(
+            "the roles of the service are missing, so nothing is granted to them;"
+            " as a superuser run: psql -f %s; then again: geoingest migrate",
+            path,
+        )
+        return
+    with connection.transaction():
+        connection.execute((config.sql_folder() / "grants.sql").read_bytes())
 
 
 def _apply(url: str) -> list[str]:

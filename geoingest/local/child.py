@@ -17,6 +17,8 @@ from geoingest import errors
 log = logging.getLogger(__name__)
 
 LEASH = "--on-leash"
+# Handed on to the workers of a service.
+_OF_UP_VARIABLE = "_GEOINGEST_OF_UP"
 _STOP_SECONDS = 15.0
 _PAUSE_SECONDS = 1.0
 # So many ends within the window, and coming back is no cure.
@@ -29,7 +31,7 @@ class Child:
 
     def __init__(self, arguments: Sequence[str], environment: Mapping[str, str]) -> None:
         self._arguments = arguments
-        self._environment = {**os.environ, **environment}
+        self._environment = {**os.environ, _OF_UP_VARIABLE: "1", **environment}
         self._ended_at: collections.deque[float] = collections.deque(maxlen=_MOST_RESTARTS)
         self._process = self._spawn()
 
@@ -75,6 +77,11 @@ class Child:
             # Ctrl-C reaches the whole terminal; the order of stopping is ours.
             start_new_session=True,
         )
+
+
+def is_of_up() -> bool:
+    """True in whatever `geoingest up` has started, which is for one machine and for trying it out."""
+    return _OF_UP_VARIABLE in os.environ
 
 
 def follow_parent() -> None:

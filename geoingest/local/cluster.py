@@ -15,28 +15,26 @@ import psycopg
 from psycopg import sql
 
 from geoingest import errors
-from geoingest.local import account, binaries, datadir, folder, memory, server
+from geoingest.local import account, binaries, datadir, folder, memory, roles, server
 
 log = logging.getLogger(__name__)
 
-USER = "geoingest"
 DATABASE = "geoingest"
 SLOT = "geoingest_replica"
 # Only names of sockets in our own folder; nothing listens on TCP.
 PRIMARY_PORT = 5432
 REPLICA_PORT = 5433
 _PAUSE_SECONDS = 1.0
-# What the operator of the embedded database may do beside owning it.
-_GRANTS = (
-    "GRANT pg_monitor, pg_signal_backend TO geoingest",
-    "GRANT EXECUTE ON FUNCTION pg_wal_replay_pause(), pg_wal_replay_resume() TO geoingest",
-)
 
 
 class Urls(NamedTuple):
-    """Where the databases answer."""
+    """Where the databases answer, to each of the roles; the first four are the primary."""
 
-    primary: str
+    owner: str
+    jobs: str
+    ingest: str
+    read: str
+    # As the role that reads.
     replica: str
 
 
@@ -57,8 +55,14 @@ class Cluster:
 
     @property
     def urls(self) -> Urls:
-        """Addresses of the service's own role."""
-        return Urls(self.url(PRIMARY_PORT), self.url(REPLICA_PORT))
+        """Addresses for each role."""
+        return Urls(
+            owner=self.url(PRIMARY_PORT),
+            jobs=self.url(PRIMARY_PORT, user=roles.JOBS),
+            ingest=self.url(PRIMARY_PORT, user=roles.INGEST),
+            read=self.url(PRIMARY_PORT, user=roles.READ),
+            replica=self.url(REPLICA_PORT, user=roles.READ),
+        )
 
     @property
     def programs(self) -> pathlib.Path:
@@ -70,7 +74,7 @@ class Cluster:
         """What postgres says of itself."""
         return self._programs.version
 
-    def url(self, port: int, *, user: str = USER, database: str = DATABASE) -> str:
+    def url(self, port: int, *, user: str = roles.OWNER, database: str = DATABASE) -> str:
         """A URL that psql, asyncpg and psycopg all understand."""
         where = urllib.parse.urlencode({"host": str(self._sockets), "port": port}, safe="/")
         return f"postgresql://{user}:{self._password}@/{database}?{where}"
@@ -142,18 +146,14 @@ class Cluster:
 
     def _make_database(self) -> None:
         with self._connected(self._admin_url(PRIMARY_PORT)) as connection:
+            roles.make(connection, password=self._password)
             found = connection.execute("SELECT FROM pg_database WHERE datname = %s", [DATABASE])
             if found.fetchone() is None:
-                role, password = sql.Identifier(USER), sql.Literal(self._password)
-                with contextlib.suppress(psycopg.errors.DuplicateObject):
-                    create = sql.SQL("CREATE ROLE {} LOGIN PASSWORD {}")
-                    connection.execute(create.format(role, password))
-                connection.execute(
-                    sql.SQL("CREATE DATABASE {} OWNER {}").format(sql.Identifier(DATABASE), role)
-                )
+                create = sql.SQL("CREATE DATABASE {} OWNER {}")
+                names = sql.Identifier(DATABASE), sql.Identifier(roles.OWNER)
+                connection.execute(create.format(*names))
         with self._connected(self.url(PRIMARY_PORT, user="postgres")) as connection:
-            for grant in _GRANTS:
-                connection.execute(grant.encode())
+            roles.settle(connection)
 
     def _make_slot(self) -> bool:
         """Sees to the replica's slot; True when the primary has thrown away WAL it still needed."""

@@ -9,7 +9,7 @@ import os
 import pathlib
 import secrets
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from geoingest import config, errors
 from geoingest.local import account
@@ -40,7 +40,7 @@ def only_one(folder: pathlib.Path) -> Iterator[None]:
 
 
 def password(folder: pathlib.Path) -> str:
-    """The password of both roles, made once."""
+    """The password of all roles, made once."""
     path = folder / "password"
     if not path.exists():
         _write_secret(path, secrets.token_urlsafe(24))
@@ -68,15 +68,10 @@ def sockets(folder: pathlib.Path, owner: account.Account) -> pathlib.Path:
     return path
 
 
-def write_urls(folder: pathlib.Path, *, primary: str, replica: str) -> pathlib.Path:
+def write_urls(folder: pathlib.Path, urls: Mapping[str, str]) -> pathlib.Path:
     """urls.env, readable to us alone: the other commands find the databases by it."""
     path = folder / config.URLS_FILE
-    lines = {
-        "DATABASE_URL": primary,
-        "DATABASE_REPLICA_URL": replica,
-        "DATABASE_DIRECT_URL": primary,
-    }
-    _write_secret(path, "".join(f"{name}={url}\n" for name, url in lines.items()))
+    _write_secret(path, "".join(f"{name}={url}\n" for name, url in urls.items()))
     return path
 
 

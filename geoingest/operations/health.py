@@ -58,9 +58,19 @@ async def primary_problem(pool: db.Pool) -> str | None:
             for name in _TIMEOUTS:
                 # Poolers and some hosts drop start-up parameters silently, so ask what is in force.
                 if await connection.fetchval("SELECT current_setting($1)", name) == "0":
-                    return f"{name} is not set for this role; run: geoingest migrate"
+                    return f"{name} is not set for this role; run as a superuser: sql/roles.sql"
     except asyncpg.TargetServerAttributeNotMatched:
         return _STANDBY
+    except db.DRIVER_ERRORS as exc:
+        return f"no connection ({db.sqlstate(exc)})"
+    return None
+
+
+async def reading_problem(pool: db.Pool) -> str | None:
+    """What keeps the primary from being asked; the role that reads has a limit of its own."""
+    try:
+        async with pool.acquire(timeout=_PATIENCE_SECONDS) as connection:
+            await connection.fetchval("SELECT 1")
     except db.DRIVER_ERRORS as exc:
         return f"no connection ({db.sqlstate(exc)})"
     return None

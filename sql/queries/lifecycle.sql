@@ -8,10 +8,8 @@ SELECT pg_try_advisory_lock($1) AS held;
 SELECT pg_advisory_unlock($1);
 
 -- name: put_timeouts_in_force
--- migrations.run, on the primary, each time, because a dump and restore loses them. They live with the role:
--- poolers refuse them as start-up parameters and some hosts drop them silently.
--- The keepalives: a client that is gone without a word in the middle of a COPY holds its keys, and no other
--- timeout ends that. Half a minute instead of Linux's two hours; without effect on a unix socket.
+-- migrations.run, on the primary, each time, because a dump and restore loses them: for whichever role migrates, which
+-- need not be one of roles.sql, where each is explained.
 DO $$
 DECLARE
     setting text;
@@ -28,6 +26,12 @@ BEGIN
     END LOOP;
 END
 $$;
+
+-- name: roles_are_there
+-- migrations.run, on the primary. Catalog only.
+SELECT
+    to_regrole('geoingest_ingest') IS NOT NULL
+    AND to_regrole('geoingest_read') IS NOT NULL AS are_there;
 
 -- name: list_partitions
 -- partitions.attached, on the primary. Catalog only; small. What is half detached takes no ping.

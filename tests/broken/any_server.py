@@ -12,10 +12,10 @@ import asyncpg
 from geoingest import cli, connections, db
 
 
-async def _to_any(url: str, **options: Any) -> asyncpg.Connection[db.Record]:
+async def _to_any(url: str, *, admit: object, **options: Any) -> asyncpg.Connection[db.Record]:
     return await asyncpg.connect(url, **options)
 
 
 if __name__ == "__main__":
-    connections._to_primary = _to_any
+    connections._to_primary = _to_any  # type: ignore[assignment]  # the fault
     cli.main()

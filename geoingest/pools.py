@@ -1,0 +1,75 @@
+"""The service's connections: as the role that writes, and as the one that reads, on the primary and on replicas."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import AsyncIterator, Sequence
+from typing import Any, NamedTuple
+
+from geoingest import config, connections, db, metrics
+from geoingest.operations import privileges
+
+# Beside those who come to the door: credential poll, partition look-up, readiness check.
+_HOUSEKEEPING_CONNECTIONS = 3
+# Of the lag, and of readiness.
+_PROBE_CONNECTIONS = 2
+
+
+class Pools(NamedTuple):
+    """The primary for who writes, the primary for who reads, and each replica."""
+
+    primary: db.Pool
+    reading: db.Pool
+    replicas: Sequence[db.Pool]
+
+
+@contextlib.asynccontextmanager
+async def opened(settings: config.Config, gate: privileges.Privileges) -> AsyncIterator[Pools]:
+    """Until the end of the block; SettingsError when a server that answers knows a role that is not fit."""
+    options: dict[str, Any] = {
+        "timeout_seconds": settings.read_timeout_seconds,
+        "pooled": settings.is_pooled,
+    }
+    async with contextlib.AsyncExitStack() as stack:
+        primary = await connections.primary_pool(
+            settings.database_url,
+            size=settings.readers + _HOUSEKEEPING_CONNECTIONS,
+            admit=gate.admit("DATABASE_URL"),
+            **options,
+        )
+        stack.callback(primary.terminate)
+        reading = await connections.reading_pool(
+            settings.read_url,
+            size=settings.readers + _PROBE_CONNECTIONS,
+            admit=gate.admit("DATABASE_READ_URL"),
+            **options,
+        )
+        stack.callback(reading.terminate)
+        replicas: list[db.Pool] = []
+        if settings.database_replica_url:
+            replicas = await connections.replica_pools(
+                settings.database_replica_url,
+                size=settings.readers + _PROBE_CONNECTIONS,
+                admit=gate.admit("DATABASE_REPLICA_URL"),
+                **options,
+            )
+        for one in replicas:
+            stack.callback(one.terminate)
+        await gate.first_look([primary, reading, *replicas])
+        yield Pools(primary, reading, replicas)
+
+
+def watch(pools: Pools) -> None:
+    """The metrics of all."""
+    _watch("primary", [pools.primary, pools.reading], in_use=2)
+    if pools.replicas:
+        _watch("replica", pools.replicas, in_use=1)
+
+
+def _watch(server: str, pools: Sequence[db.Pool], *, in_use: int) -> None:
+    # Of several replicas one is in use at a time.
+    most = sum(one.get_max_size() for one in pools[:in_use])
+    metrics.pool_limit_connections.labels(server).set(most)
+    idle, used = (metrics.pool_connections.labels(server, state) for state in ("idle", "used"))
+    metrics.watch(idle, lambda: sum(one.get_idle_size() for one in pools))
+    metrics.watch(used, lambda: sum(one.get_size() - one.get_idle_size() for one in pools))

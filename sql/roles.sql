@@ -1,0 +1,61 @@
+-- The database's roles, run by a superuser on the primary, and again after an update: psql -f sql/roles.sql
+-- Nobody gets a password here: \password geoingest_ingest. What each may do in a database, `geoingest migrate` says
+-- (grants.sql).
+--
+-- geoingest_owner   owns every table; for `geoingest migrate` and the commands
+-- geoingest_jobs    becomes the owner as it logs in, so that the months it makes are the owner's; for `geoingest jobs`
+-- geoingest_ingest  writes, and cannot read a coordinate; DATABASE_URL of `geoingest serve`
+-- geoingest_read    reads under row-level security; DATABASE_READ_URL and DATABASE_REPLICA_URL of `geoingest serve`
+--
+-- Together their connections leave some of 200 to others; a limit that was set by hand stays as it is.
+-- The timeouts live with the role: poolers refuse them as start-up parameters and some hosts drop them silently.
+-- The keepalives: a client that is gone without a word in the middle of a COPY holds its keys, and no other timeout
+-- ends that. Half a minute instead of Linux's two hours; without effect on a unix socket.
+DO $$
+DECLARE
+    one record;
+    setting text;
+BEGIN
+    FOR one IN
+        SELECT *
+        FROM (
+            VALUES
+                ('geoingest_owner', 20, ARRAY['idle_in_transaction_session_timeout = ''60s''']),
+                ('geoingest_jobs', 5, ARRAY['idle_in_transaction_session_timeout = ''60s''']),
+                ('geoingest_ingest', 100, ARRAY['idle_in_transaction_session_timeout = ''15s''']),
+                (
+                    'geoingest_read',
+                    60,
+                    ARRAY[
+                        'idle_in_transaction_session_timeout = ''15s''',
+                        'default_transaction_read_only = on'
+                    ]
+                )
+        ) AS wanted (role_name, most_connections, settings)
+    LOOP
+        IF to_regrole(one.role_name) IS NULL THEN
+            EXECUTE format('CREATE ROLE %I', one.role_name);
+        END IF;
+        EXECUTE format(
+            'ALTER ROLE %I LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION NOBYPASSRLS',
+            one.role_name
+        );
+        IF (SELECT role.rolconnlimit FROM pg_roles AS role WHERE role.rolname = one.role_name) = -1 THEN
+            EXECUTE format('ALTER ROLE %I CONNECTION LIMIT %s', one.role_name, one.most_connections);
+        END IF;
+        FOREACH setting IN ARRAY one.settings || ARRAY[
+            'statement_timeout = ''30s''',
+            'lock_timeout = ''5s''',
+            'tcp_keepalives_idle = ''10s''',
+            'tcp_keepalives_interval = ''5s''',
+            'tcp_keepalives_count = 3'
+        ] LOOP
+            EXECUTE format('ALTER ROLE %I SET ', one.role_name) || setting;
+        END LOOP;
+    END LOOP;
+END
+$$;
+
+GRANT geoingest_owner TO geoingest_jobs;
+
+ALTER ROLE geoingest_jobs SET role = 'geoingest_owner';
