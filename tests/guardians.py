@@ -35,9 +35,13 @@ class Guardian:
 
     async def ask(self, path: str, *, accept: str = "*/*", **parameters: Any) -> Answer:
         """GET, with these parameters in the query."""
-        headers = {"Authorization": f"Bearer {self._token}", "Accept": accept}
+        headers = self.headers(accept)
         async with self.running.client.get(path, headers=headers, params=parameters) as answer:
             return Answer(answer.status, answer.headers, await answer.read())
+
+    def headers(self, accept: str = "*/*") -> dict[str, str]:
+        """Who asks, and for what."""
+        return {"Authorization": f"Bearer {self._token}", "Accept": accept}
 
 
 def ago(**past: float) -> datetime.datetime:

@@ -40,10 +40,7 @@ def _is_let_in(town: towns.Town, bearer: towns.Bearer) -> bool:
     return (
         (viewer is not None and not viewer.is_revoked)
         and (session is None or session == (bearer.viewer_id, towns.FUTURE, False))
-        and (
-            share is None
-            or share == (bearer.viewer_id, share.student_id, towns.FUTURE, False)
-        )
+        and (share is None or share == (bearer.viewer_id, share.student_id, towns.FUTURE, False))
     )
 
 

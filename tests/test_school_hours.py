@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import datetime
+import secrets
 from typing import Any, NamedTuple
 
+import aiohttp
 import pytest
 
 from geoingest.access import provision, tokens
 from geoingest.tracking import formats
-from tests import conftest, towns, guardians, links, rollups
+from tests import conftest, guardians, rollups, towns
 
 MINUTE, HOUR = datetime.timedelta(minutes=1), datetime.timedelta(hours=1)
 NOW = towns.clock()
@@ -113,11 +115,123 @@ async def looker(
     instants = [OPENED - 25 * HOUR, OPENED - MINUTE, OPENED, OPENED + HOUR + MINUTE]
     guardians.store(database, child.student_id, *instants)
     rollups.roll(database, NOW.now.replace(minute=0, second=0, microsecond=0))
-    running = await start(database.settings(database_replica_url=links.replica_of(database)))
-    await conftest.until(lambda: running.service.replica.in_use)
+    # Without a replica, so that what is changed is seen at once.
+    running = await start(database.settings(database_replica_url=""))
     return _Looker(
         guardians.Guardian(running, child.viewer_token),
         guardians.Guardian(running, other.viewer_token),
         f"/v1/students/{child.student_id}",
         database,
     )
+
+
+async def test_nothing_from_before_the_morning_is_shown(looker: _Looker) -> None:
+    """Newest position, pings, hours, days, a file, who looked: only of since the school has opened."""
+    day = NOW.now.date() - datetime.timedelta(days=2)
+    window = {"from": (OPENED - 48 * HOUR).isoformat()}
+    days = {"from": day.isoformat(), "to": (day + datetime.timedelta(days=4)).isoformat()}
+    shown = [OPENED, OPENED + HOUR + MINUTE]
+
+    async def ask(what: str, **query: Any) -> tuple[guardians.Answer, guardians.Answer]:
+        path = f"{looker.path}/{what}"
+        return await looker.always.ask(path, **query), await looker.of_hours.ask(path, **query)
+
+    _, location = await ask("location")
+    all_pings, pings = await ask("track", **window, resolution="raw")
+    all_hours, hours = await ask("track", **window, resolution="hour")
+    all_of_days, of_days = await ask("track", **window, resolution="day")
+    _, automatic = await ask("track", **window)
+    all_lines, lines = await ask("track", **window, accept=formats.CSV.content_type)
+    all_days, no_days = await ask("days", **days)
+    all_lookups, no_lookups = await ask("lookups")
+
+    assert guardians.instant(location.body) == shown[-1]
+    assert [guardians.instant(one) for one in pings.body["points"]] == shown
+    assert [guardians.instant(one) for one in automatic.body["points"]] == shown
+    assert len(all_pings.body["points"]) == 4
+    assert all(guardians.instant(one) >= OPENED for one in hours.body["points"])
+    assert len(all_hours.body["points"]) > len(hours.body["points"])
+    assert all_of_days.body["points"]
+    assert of_days.body["points"] == []
+    assert (len(all_lines.raw.splitlines()), len(lines.raw.splitlines())) == (5, 3)
+    assert all_days.body["days"]
+    assert no_days.body["days"] == []
+    assert all_lookups.body["lookups"]
+    assert no_lookups.body["lookups"] == []
+
+
+async def test_who_has_no_ping_since_then_has_no_position(looker: _Looker) -> None:
+    """The last one of before is not shown instead."""
+    looker.database.query('DELETE FROM geolocation_data WHERE "timestamp" >= $1', OPENED)
+
+    answers = [await one.ask(f"{looker.path}/location") for one in (looker.always, looker.of_hours)]
+
+    assert answers[0].status == 200
+    assert (answers[1].status, answers[1].body["reason"]) == (404, "no_position")
+
+
+@pytest.mark.parametrize("closing", ["over", "not yet", "day off", "holiday", "no hours"])
+async def test_while_the_school_is_closed_there_is_no_such_student(
+    looker: _Looker, closing: str
+) -> None:
+    """After hours, before them, on a weekday without lessons, on a holiday, without hours: 404, as for none at all."""
+    before = await looker.of_hours.ask(f"{looker.path}/location")
+    if closing == "over":
+        looker.school(closes_at=(NOW.local - HOUR).time())
+    elif closing == "not yet":
+        looker.school(opens_at=(NOW.local + HOUR).time())
+    elif closing == "day off":
+        looker.school(weekdays=[day for day in range(1, 8) if day != NOW.local.isoweekday()])
+    elif closing == "holiday":
+        looker.database.query("INSERT INTO school_holidays VALUES (1, $1)", NOW.local.date())
+    else:
+        looker.database.query("UPDATE schools SET opens_at = NULL, closes_at = NULL")
+
+    paths = [f"{looker.path}/{what}" for what in ("location", "track", "days", "lookups")]
+    hidden = [await looker.of_hours.ask(path) for path in paths]
+    hidden.append(await looker.of_hours.ask(f"{looker.path}/track", accept="text/csv"))
+    unknown = await looker.of_hours.ask("/v1/students/987654/location")
+    many = await looker.of_hours.ask("/v1/locations")
+    other = await looker.always.ask(f"{looker.path}/location")
+
+    assert before.status == 200
+    assert {(one.status, one.raw) for one in hidden} == {(404, unknown.raw)}
+    assert many.body["locations"] == []
+    assert other.status == 200
+
+
+async def test_a_file_ends_where_school_does(looker: _Looker) -> None:
+    """What is asked for while a file is sent is asked for by the rule of that moment."""
+    guardians.store(
+        looker.database,
+        int(looker.path.rpartition("/")[2]),
+        *(OPENED + datetime.timedelta(milliseconds=100 * one + 7) for one in range(40_000)),
+    )
+    client, headers = looker.of_hours.running.client, looker.of_hours.headers("text/csv")
+
+    async with client.get(f"{looker.path}/track?resolution=raw", headers=headers) as answer:
+        await answer.content.readline()
+        looker.school(closes_at=(NOW.local - HOUR).time())
+        with pytest.raises(aiohttp.ClientPayloadError):
+            await answer.read()
+
+    assert answer.status == 200
+
+
+async def test_by_a_share_it_is_the_same(looker: _Looker) -> None:
+    """Whoever was given a link sees what its maker sees, in hours only."""
+    token = secrets.token_urlsafe()
+    looker.database.query(
+        "INSERT INTO shares (student_id, viewer_id, token_digest, ends_at)"
+        " SELECT student_id, viewer_id, $1, now() + interval '1 hour' FROM guardianships"
+        " WHERE school_hours_only",
+        tokens.digest(token),
+    )
+    shared = guardians.Guardian(looker.of_hours.running, token)
+
+    within = await shared.ask(f"{looker.path}/track", resolution="raw")
+    looker.school(closes_at=(NOW.local - HOUR).time())
+    after = await shared.ask(f"{looker.path}/track", resolution="raw")
+
+    assert len(within.body["points"]) == 2
+    assert after.status == 404

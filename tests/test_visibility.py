@@ -12,7 +12,7 @@ import hypothesis
 import psycopg
 import pytest
 
-from tests import conftest, towns, town_rows, sight
+from tests import conftest, sight, town_rows, towns
 
 # The rule as it was migrated to, line by line; a condition that fills its line can be taken out alone.
 _CONDITION = re.compile(r"^ *AND (?!.*\($).*$")

@@ -13,9 +13,7 @@ from tests import towns
 _HOUR = datetime.timedelta(hours=1)
 
 
-def write(
-    connection: psycopg.Connection[Any], town: towns.Town, now: towns.Clock
-) -> None:
+def write(connection: psycopg.Connection[Any], town: towns.Town, now: towns.Clock) -> None:
     """Puts it into an empty database."""
     for school_id, hours in enumerate(town.hours, start=1):
         connection.execute(
@@ -75,10 +73,7 @@ def write(
         connection,
         "guardianships (viewer_id, student_id, valid_from, valid_until, consent_until,"
         " school_hours_only)",
-        [
-            (*one[:2], *(_at(now, end) for end in one[2:5]), one[5])
-            for one in town.guardianships
-        ],
+        [(*one[:2], *(_at(now, end) for end in one[2:5]), one[5]) for one in town.guardianships],
     )
 
 
