@@ -1,6 +1,6 @@
 """Logging in by e-mail and password, in two round trips to the database at most.
 
-1. There must be a place in the queue of passwords, or the try is refused before anything is asked.
+1. There must be room in the queue of passwords, or the try is refused before anything is asked.
 2. One statement reads whose e-mail it is, and whether this account or this address has to wait. It does so
    for whatever was given, and who has to wait is refused before any hash.
 3. The hash takes its time in a thread, the same for a wrong password, an e-mail that nobody has, a viewer
@@ -74,8 +74,7 @@ class Logins:
     async def log_in(self, one: Try) -> LoggedIn:
         """A new session; WrongCredentialsError, TooManyLoginsError or ServiceError."""
         try:
-            with self._hashes.place():
-                logged_in = await self._begin(await self._check(one), one.keys)
+            logged_in = await self._begin(await self._check(one), one.keys)
         except errors.HttpError as exc:
             _outcomes[exc.reason].inc()
             raise
@@ -92,21 +91,21 @@ class Logins:
 
     async def change_password(self, owner: Bearer, one: Try, new: str) -> None:
         """The new one for the old, which ends the owner's other sessions; also BadPasswordError."""
-        with self._hashes.place():
-            right = await self._check(one)
-            fault = passwords.fault(new, one.email)
-            if fault is not None:
-                raise errors.BadPasswordError(fault)
-            values = [right.viewer_id, right.password_hash, await self._hashes.hash(new)]
-            async with db.asking(self._primary) as connection, connection.transaction():
-                if not await connection.fetchrow(db.queries()["change_password"], *values):
-                    raise errors.WrongCredentialsError
-                # A statement of its own: it sees the sessions of those who logged in meanwhile.
-                await connection.execute(
-                    db.queries()["end_sessions"], owner.viewer_id, owner.session_id
-                )
+        right = await self._check(one)
+        fault = passwords.fault(new, one.email)
+        if fault is not None:
+            raise errors.BadPasswordError(fault)
+        values = [right.viewer_id, right.password_hash, await self._hashes.hash(new)]
+        async with db.asking(self._primary) as connection, connection.transaction():
+            if not await connection.fetchrow(db.queries()["change_password"], *values):
+                raise errors.WrongCredentialsError
+            # A statement of its own: it sees the sessions of those who logged in meanwhile.
+            await connection.execute(
+                db.queries()["end_sessions"], owner.viewer_id, owner.session_id
+            )
 
     async def _check(self, one: Try) -> _Right:
+        self._hashes.require_room()
         async with db.asking(self._primary) as connection:
             row = await connection.fetchrow(
                 db.queries()["begin_login"],

@@ -9,14 +9,13 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
-import contextlib
 import os
 import secrets
 import sys
 import threading
 import time
 import unicodedata
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import NamedTuple, TypeVar
 
 import argon2
@@ -69,25 +68,22 @@ class Passwords:
         """Nobody is taken who would wait for longer."""
         return _MOST_WAITING_SECONDS
 
-    @contextlib.contextmanager
-    def place(self) -> Iterator[None]:
-        """A place in the queue, for whoever will want one hash or two; OverloadedError when it is too long."""
+    def require_room(self) -> None:
+        """OverloadedError when whoever came now would wait for too long; nobody does while a thread is free."""
         if self._under_way >= _THREADS and self.waiting_seconds > _MOST_WAITING_SECONDS:
             raise errors.OverloadedError
-        self._under_way += 1
-        try:
-            yield
-        finally:
-            self._under_way -= 1
 
     async def verify(self, password_hash: str | None, password: str) -> Verdict:
-        """Whether it is this one; with None, for which there is none, no, after the same time."""
+        """Whether it is this one; with None, for which there is none, no, after the same time.
+
+        OverloadedError.
+        """
         kept = self._nobodys if password_hash is None else password_hash
         verdict = await self._run(lambda: _verify(kept, password))
         return verdict if password_hash is not None else Verdict(is_right=False)
 
     async def hash(self, password: str) -> str:
-        """What may be kept of it."""
+        """What may be kept of it; OverloadedError."""
         return await self._run(lambda: hash_now(password))
 
     def close(self) -> None:
@@ -95,9 +91,14 @@ class Passwords:
         self._threads.shutdown(wait=False, cancel_futures=True)
 
     async def _run(self, work: Callable[[], T]) -> T:
-        result, seconds = await asyncio.get_running_loop().run_in_executor(
-            self._threads, lambda: _timed(work)
-        )
+        self.require_room()
+        self._under_way += 1
+        try:
+            result, seconds = await asyncio.get_running_loop().run_in_executor(
+                self._threads, lambda: _timed(work)
+            )
+        finally:
+            self._under_way -= 1
         self._mean_seconds += _NEWEST_SHARE * (seconds - self._mean_seconds)
         metrics.password_duration.observe(seconds)
         return result
