@@ -77,10 +77,18 @@ class Admin:
         """As NDJSON."""
         return await self.send(kind, ndjson(lines))
 
-    async def send(self, kind: str, body: Any, content_type: str = NDJSON) -> guardians.Answer:
+    async def compressed(self, kind: str, body: bytes) -> guardians.Answer:
+        """NDJSON that is packed already."""
+        return await self.send(kind, body, **{"Content-Encoding": "gzip"})
+
+    async def send(
+        self, kind: str, body: Any, content_type: str = NDJSON, **more: str
+    ) -> guardians.Answer:
         """Whatever bytes, or pieces of them."""
-        headers = {**self._headers, "Content-Type": content_type}
+        headers = {**self._headers, "Content-Type": content_type, **more}
         path = f"/v1/admin/{kind}"
+        # Sent piece by piece, with its length.
+        body = io.BytesIO(body) if isinstance(body, bytes) else body
         async with self._running.client.put(path, headers=headers, data=body) as answer:
             return guardians.Answer(answer.status, answer.headers, await answer.read())
 

@@ -21,7 +21,7 @@ from schemathesis.checks import not_a_server_error
 from schemathesis.specs.openapi import checks
 
 from geoingest import app, db, parts, ping
-from geoingest.access import login_endpoints, provision, viewers
+from geoingest.access import directory, directory_endpoints, login_endpoints, provision, viewers
 from geoingest.api import document
 from geoingest.ingest import answers, apps
 from geoingest.operations import openapi
@@ -81,7 +81,7 @@ def served(database: conftest.Database, school: list[provision.Enrolled]) -> Ite
     )
     rollups.roll(database, guardians.ago(hours=1))
     with db.direct(database.url) as connection:
-        _, everyone = provision.add_viewer(connection, None)
+        _, everyone = provision.add_viewer(connection, None, role="admin")
 
     async def serve() -> None:
         settings = database.settings(database_replica_url="")
@@ -223,7 +223,7 @@ def test_every_route_is_described_and_every_description_has_a_route(
 
     described = {(method, path) for path, method in OPERATIONS.values()}
     assert routes - {("GET", "/openapi.json")} == described
-    assert len(described) == 6 + 7 + 3 + 5
+    assert len(described) == 6 + 7 + 3 + 5 + len(directory.KINDS)
 
 
 async def test_the_document_is_served_as_it_is_made(running: conftest.Running) -> None:
@@ -264,6 +264,10 @@ async def test_the_document_is_served_as_it_is_made(running: conftest.Running) -
         viewers.SchoolAnswer,
         viewers.ClassAnswer,
         openapi.Problem,
+        *directory.KINDS.values(),
+        directory.Report,
+        directory.BadLine,
+        directory_endpoints.BadLinesProblem,
     ],
 )
 def test_schemas_are_those_of_the_structs(struct: type[msgspec.Struct]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import types
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -40,6 +41,8 @@ class Operation(NamedTuple):
     parameters: Sequence[Schema] = ()
     body: Mapping[str, Schema] | None = None
     words: str = "OK"
+    # Errors that say more than others, each with its own shape, whose docstring is its words.
+    problems: Mapping[int, type[msgspec.Struct]] = types.MappingProxyType({})
 
 
 def document(operations: Sequence[Operation], structs: Sequence[type[msgspec.Struct]]) -> bytes:
@@ -104,6 +107,11 @@ def _operation(operation: Operation) -> Schema:
                 "Retry-After": {"schema": {"type": "integer", "minimum": 1}, "required": True}
             }
         responses[str(status)] = response
+    for status, struct in operation.problems.items():
+        responses[str(status)] = {
+            "description": struct.__doc__,
+            "content": {http.PROBLEM: {"schema": reference(struct)}},
+        }
     result: Schema = {
         "summary": operation.summary,
         "operationId": operation.summary.lower().replace(" ", "_").replace("'", ""),
