@@ -15,6 +15,8 @@ from geoingest.access import (
     login_endpoints,
     logins,
     sessions,
+    shares,
+    sharing,
     viewer_endpoints,
     viewers,
 )
@@ -45,6 +47,10 @@ def public(settings: config.Config, service: parts.Service) -> web.Application:
         directory_import.Imports(service.connect),
     )
     app.add_routes(directory_endpoints.routes(directory))
+    kept = shares.Shares(service.primary)
+    app.add_routes(
+        sharing.routes(sharing.Endpoints(service.bearers, kept, body_timeout_seconds=seconds))
+    )
     app.add_routes(openapi.routes(document.document()))
     return app
 

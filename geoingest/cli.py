@@ -28,6 +28,7 @@ from geoingest.commands import (
     jobs,
     options,
     people,
+    shares,
 )
 from geoingest.lifecycle import migrations
 from geoingest.local import child, clients
@@ -236,6 +237,7 @@ for one in (
     people.school_group,
     people.student_group,
     directory.directory_group,
+    shares.share_group,
     erasures.erase_command,
     exports.export_command,
 ):

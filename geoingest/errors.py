@@ -11,9 +11,10 @@ GeoingestError
 │   │   └── WrongCredentialsError            wrong_credentials: e-mail or password, nobody is told which
 │   ├── NotFoundError               404  not_found
 │   │   └── NoPositionError             no_position
-│   ├── BodyTimeoutError            408  body_timeout
 │   ├── NotAcceptableError          406  not_acceptable
 │   ├── DirectoryBusyError          409  directory_busy
+│   ├── BodyTimeoutError            408  body_timeout
+│   ├── TooManySharesError          409  too_many_shares
 │   ├── BodyTooLargeError           413  body_too_large
 │   ├── UnsupportedMediaTypeError   415  unsupported_media_type
 │   └── TooManyRequestsError        429  too_many_requests: one device or viewer over its rate
@@ -125,6 +126,12 @@ class BodyTimeoutError(CallerError):
 
     status, reason, title = 408, "body_timeout", "The body did not arrive in time"
     closes_connection = True
+
+
+class TooManySharesError(CallerError):
+    """The viewer has as many shares of the student as one may have."""
+
+    status, reason, title = 409, "too_many_shares", "Too many shares of this student"
 
 
 class BodyTooLargeError(CallerError):

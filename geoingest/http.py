@@ -170,6 +170,15 @@ def bearer_token(headers: Mapping[str, str]) -> str:
     return header[len(_BEARER) :].strip()
 
 
+def path_number(request: web.Request, name: str, *, most: int) -> int:
+    """A number of the path; NotFoundError for one that nothing can have."""
+    text = request.match_info[name]
+    number = int(text) if len(text) <= len(str(most)) else 0
+    if not 0 < number <= most:
+        raise errors.NotFoundError
+    return number
+
+
 async def read_body(request: web.Request, *, seconds: float) -> bytes:
     """The whole body; TimeoutError when it does not come in time, BrokenBodyError when it is cut."""
     try:

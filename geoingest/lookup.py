@@ -9,6 +9,9 @@ from geoingest.bearer import Bearer
 
 Kind: TypeAlias = Literal["location", "locations", "track", "export", "days", "lookups"]
 
+# What is shown by a share, which is for finding somebody: no days, and not who looked.
+BY_SHARE: frozenset[Kind] = frozenset({"location", "locations", "track", "export"})
+
 
 class Lookup(NamedTuple):
     """One student of one answer; of `location` and `locations` there is no window, of `export` no rows."""

@@ -323,6 +323,7 @@ COMMENT ON COLUMN shares.viewer_id IS 'Who made it.';
 
 CREATE INDEX idx_shares_student ON shares (student_id);
 CREATE INDEX idx_shares_viewer ON shares (viewer_id);
+CREATE INDEX idx_shares_ends ON shares (ends_at);
 
 CREATE TABLE lookups (
     lookup_id bigint GENERATED ALWAYS AS IDENTITY,
@@ -1008,6 +1009,7 @@ LANGUAGE plpgsql STABLE SECURITY DEFINER ROWS 10 SET search_path = public, pg_te
 DECLARE
     sees_everyone boolean;
     shared bigint;
+    shared_since timestamptz := '-infinity';
 BEGIN
     SELECT viewer.sees_all INTO sees_everyone
     FROM viewers AS viewer
@@ -1027,7 +1029,12 @@ BEGIN
         RETURN;
     END IF;
     IF by_share <> 0 THEN
-        SELECT share.student_id INTO shared
+        SELECT
+            share.student_id,
+            share.created_at - interval '1 day'
+        INTO
+            shared,
+            shared_since
         FROM shares AS share
         WHERE
             share.share_id = by_share
@@ -1048,14 +1055,14 @@ BEGIN
             WHERE student.erased_at IS NULL;
         ELSE
             RETURN QUERY
-            SELECT student.student_id, '-infinity'::timestamptz
+            SELECT student.student_id, shared_since
             FROM students AS student
             WHERE student.student_id = any(among) AND student.erased_at IS NULL;
         END IF;
         RETURN;
     END IF;
     RETURN QUERY
-    SELECT rule.student_id, min(rule.since)
+    SELECT rule.student_id, greatest(min(rule.since), shared_since)
     FROM (
         SELECT student.student_id, '-infinity'::timestamptz AS since
         FROM staff_scopes AS scope
@@ -1092,7 +1099,8 @@ $$;
 COMMENT ON FUNCTION seen_by(integer, bigint, integer, bigint[]) IS
 'The one rule of who sees whom now: of the students named (NULL: all) those whom the viewer sees, '
 'by this session and share (0: by none), and since when; -infinity but for who sees school hours '
-'only. Nobody, once viewer, session or share has ended.';
+'only, and by a share, which reaches back to a day before it was made. Nobody, once viewer, '
+'session or share has ended.';
 
 CREATE FUNCTION seen() RETURNS TABLE (student_id bigint, since timestamptz)
 LANGUAGE sql STABLE AS $$

@@ -48,7 +48,7 @@ def test_sessions_leave_when_they_have_ended(
     ended = _run(database)
 
     assert ended == (2, 0, 0)
-    assert str(ended) == "2 sessions, 0 failures to log in, 0 shares gone"
+    assert str(ended) == "2 sessions, 0 failures to log in gone"
     assert database.query("SELECT count(*) FROM sessions") == [(1,)]
     assert _run(database) == (0, 0, 0)
 
@@ -63,30 +63,6 @@ def test_failures_leave_after_a_day(database: conftest.Database) -> None:
 
     assert _run(database) == (0, 2, 0)
     assert database.query("SELECT count(*) FROM login_failures") == [(2,)]
-
-
-def test_shares_leave_a_month_after_their_end(
-    database: conftest.Database, account: accounts.Account
-) -> None:
-    """Ended or revoked; the record of who looked by it stays."""
-    for ends, revoked in (
-        ("1 day", None),
-        ("-29 days", None),
-        ("-31 days", None),
-        ("1 day", "-31 days"),
-    ):
-        database.query(
-            "INSERT INTO shares (student_id, viewer_id, token_digest, created_at, ends_at, revoked_at)"
-            " VALUES ($1, $2, sha256(random()::text::bytea), now() + $3::interval - interval '1 day',"
-            " now() + $3::interval, now() + $4::interval)",
-            account.student_id,
-            account.viewer_id,
-            ends,
-            revoked,
-        )
-
-    assert _run(database) == (0, 0, 2)
-    assert database.query("SELECT count(*) FROM shares") == [(2,)]
 
 
 def test_many_leave_in_pieces(database: conftest.Database) -> None:
@@ -105,5 +81,5 @@ def test_it_is_a_job(database: conftest.Database) -> None:
 
     assert (result.exit_code, result.stdout) == (
         0,
-        "0 sessions, 0 failures to log in, 0 shares gone\n",
+        "0 sessions, 0 failures to log in gone\n",
     )

@@ -21,7 +21,14 @@ from schemathesis.checks import not_a_server_error
 from schemathesis.specs.openapi import checks
 
 from geoingest import app, db, parts, ping
-from geoingest.access import directory, directory_endpoints, login_endpoints, provision, viewers
+from geoingest.access import (
+    directory,
+    directory_endpoints,
+    login_endpoints,
+    provision,
+    sharing,
+    viewers,
+)
 from geoingest.api import document
 from geoingest.ingest import answers, apps
 from geoingest.operations import openapi
@@ -81,7 +88,13 @@ def served(database: conftest.Database, school: list[provision.Enrolled]) -> Ite
     )
     rollups.roll(database, guardians.ago(hours=1))
     with db.direct(database.url) as connection:
-        _, everyone = provision.add_viewer(connection, None, role="admin")
+        viewer_id, everyone = provision.add_viewer(connection, None, role="admin")
+    ((share_id,),) = database.query(
+        "INSERT INTO shares (student_id, viewer_id, token_digest, ends_at)"
+        " VALUES ($1, $2, sha256('share'), now() + interval '1 day') RETURNING share_id",
+        school[0].student_id,
+        viewer_id,
+    )
 
     async def serve() -> None:
         settings = database.settings(database_replica_url="")
@@ -109,7 +122,12 @@ def served(database: conftest.Database, school: list[provision.Enrolled]) -> Ite
         url = f"http://127.0.0.1:{ports.get(timeout=20)}"
         tokens = {"device": school[0].device_token, "viewer": everyone}
         headers = {tag: {"Authorization": f"Bearer {token}"} for tag, token in tokens.items()}
-        known = {"student_id": school[0].student_id, "school_id": 1, "class_id": 1}
+        known = {
+            "student_id": school[0].student_id,
+            "school_id": 1,
+            "class_id": 1,
+            "share_id": int(str(share_id)),
+        }
         yield Served(url, known, headers)
     finally:
         loop.call_soon_threadsafe(event.set)
@@ -145,7 +163,7 @@ def test_generated_requests_get_documented_answers(
         strategies = {
             "valid": operation.as_strategy(),
             "invalid": operation.as_strategy(GenerationMode.NEGATIVE),
-            # A student, school or class that is there.
+            # A student, school, class or share that is there.
             "known": operation.as_strategy(path_parameters=_of_path(path, served.known)),
         }
         statuses: set[int] = set()
@@ -154,7 +172,7 @@ def test_generated_requests_get_documented_answers(
                 statuses |= _generate(strategy, served.call)
 
         # Nobody generates a password.
-        assert statuses & {200, 204} or name in {"log_in", "log_out", "change_own_password"}
+        assert statuses & {200, 201, 204} or name in {"log_in", "log_out", "change_own_password"}
 
 
 def test_real_answers_are_as_described(served: Served) -> None:
@@ -178,7 +196,7 @@ def test_real_answers_are_as_described(served: Served) -> None:
                 )
                 statuses.append(served.call(case))
 
-    assert statuses == [200] * (5 + 2 + 5 * 4 + 3 + 1)
+    assert statuses == [200] * (6 + 2 + 5 * 4 + 3 + 1)
 
 
 def test_real_logins_are_as_described(
@@ -223,7 +241,7 @@ def test_every_route_is_described_and_every_description_has_a_route(
 
     described = {(method, path) for path, method in OPERATIONS.values()}
     assert routes - {("GET", "/openapi.json")} == described
-    assert len(described) == 6 + 7 + 3 + 5 + len(directory.KINDS)
+    assert len(described) == 6 + 7 + 3 + 5 + 3 + len(directory.KINDS)
 
 
 async def test_the_document_is_served_as_it_is_made(running: conftest.Running) -> None:
@@ -256,6 +274,10 @@ async def test_the_document_is_served_as_it_is_made(running: conftest.Running) -
         login_endpoints.SessionShape,
         login_endpoints.SessionsAnswer,
         login_endpoints.PasswordBody,
+        sharing.ShareBody,
+        sharing.MadeAnswer,
+        sharing.ShareAnswer,
+        sharing.SharesAnswer,
         geojson.RawFeatures,
         geojson.HourFeatures,
         geojson.DayFeatures,

@@ -37,7 +37,11 @@ OF_STUDENT = (
     Door("get", "/v1/students/{student_id}/days", {}),
     Door("get", "/v1/students/{student_id}/lookups", {}),
     Door("get", "/v1/locations?student_id={student_id}", {}),
+    Door("get", "/v1/students/{student_id}/shares", {}),
+    Door("post", "/v1/students/{student_id}/shares", {"json": {"hours": 1}}),
 )
+# By the number of a share instead of a student's.
+OF_SHARE = Door("delete", "/v1/shares/{share_id}", {})
 # Of whom the viewer sees.
 OF_ALL = (Door("get", "/v1/locations", {}), Door("get", "/v1/me", {}))
 # Of the child's school and class, by their numbers; a school is known to who sees anybody there.
@@ -63,7 +67,7 @@ def _asking(client: Any) -> Ask:  # the test client's type is generic only for t
     async def ask(door: Door, student_id: int, token: str) -> tuple[int, bytes]:
         request = dict(door.request)
         headers = {**request.pop("headers", {}), "Authorization": f"Bearer {token}"}
-        path = door.path.format(student_id=student_id)
+        path = door.path.format(student_id=student_id, share_id=student_id)
         async with client.request(door.method, path, headers=headers, **request) as answer:
             return answer.status, await answer.read()
 
@@ -141,6 +145,25 @@ async def test_nobody_is_told_that_at_every_door(ask: Ask, everybody: cast.Cast)
     assert len(answers) == 1
 
 
+async def test_shares_of_others_and_unknown_ones_are_alike(
+    ask: Ask, database: conftest.Database, everybody: cast.Cast
+) -> None:
+    """Who does not see the child ends none of its shares, and does not learn that there is one."""
+    query = "SELECT share_id FROM shares WHERE student_id = $1 AND viewer_id = 1 ORDER BY 1"
+    share = int(str(database.query(query, cast.CHILD)[0][0]))
+
+    answers = {
+        await ask(OF_SHARE, one, token)
+        for token in everybody.foreign.values()
+        for one in (share, 2**31 - 1, 2**31, 10**30)
+    }
+    nobody = {await ask(OF_SHARE, share, token) for token in everybody.nobody.values()}
+
+    assert [status for status, _ in answers] == [404]
+    assert [status for status, _ in nobody] == [401]
+    assert (await ask(OF_STUDENT[0], cast.CHILD, everybody.seeing["share"]))[0] == 200
+
+
 async def test_all_whom_one_sees_are_not_the_child(ask: Ask, everybody: cast.Cast) -> None:
     """Whoever asks for all is shown only whom it sees."""
     for who, token in everybody.foreign.items():
@@ -162,7 +185,7 @@ def test_every_operation_of_a_viewer_is_in_the_matrix() -> None:
         for method, operation in operations.items()
         if operation.get("security") != [{"device": []}]
     }
-    doors = (*OF_STUDENT, *OF_ALL, OF_SCHOOL, OF_CLASS, *OF_BEARER)
+    doors = (*OF_STUDENT, OF_SHARE, *OF_ALL, OF_SCHOOL, OF_CLASS, *OF_BEARER)
     tried = {(one.method, _anonymous(one.path.partition("?")[0])) for one in doors}
 
     assert {(method, _anonymous(path)) for method, path in offered} - ELSEWHERE == tried

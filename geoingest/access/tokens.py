@@ -7,10 +7,15 @@ import secrets
 from typing import Literal
 
 # A prefix lets secret scanners and people tell what leaked.
-_PREFIXES = {"device": "gi_dev_", "viewer": "gi_view_", "session": "gi_ses_"}
+_PREFIXES = {
+    "device": "gi_dev_",
+    "viewer": "gi_view_",
+    "session": "gi_ses_",
+    "share": "gi_share_",
+}
 
 
-def create(kind: Literal["device", "viewer", "session"]) -> str:
+def create(kind: Literal["device", "viewer", "session", "share"]) -> str:
     """A new token; show it once, store its digest."""
     return _PREFIXES[kind] + secrets.token_urlsafe(32)
 

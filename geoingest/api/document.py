@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from geoingest.api import directory, logins, pings, reads, viewers
+from geoingest.api import directory, logins, pings, reads, shares, viewers
 from geoingest.operations import openapi
 
-_PARTS = (pings, reads, viewers, logins, directory)
+_PARTS = (pings, reads, shares, viewers, logins, directory)
 
 
 def document() -> bytes:

@@ -21,12 +21,13 @@ DATE = {"type": "string", "format": "date"}
 
 def path_student() -> dict[str, Any]:
     """The student that an address names."""
-    return {
-        "name": "student_id",
-        "in": "path",
-        "required": True,
-        "schema": {"type": "integer", "minimum": 1, "maximum": 2**63 - 1},
-    }
+    return path("student_id", 2**63 - 1)
+
+
+def path(name: str, most: int) -> dict[str, Any]:
+    """Whatever an address names, by its number."""
+    schema = {"type": "integer", "minimum": 1, "maximum": most}
+    return {"name": name, "in": "path", "required": True, "schema": schema}
 
 
 def query(name: str, schema: dict[str, Any], words: str) -> dict[str, Any]:

@@ -31,6 +31,7 @@ _FILES = {
     "student.json": "student_held",
     "devices.json": "devices_held",
     "guardianships.json": "guardianships_held",
+    "shares.json": "shares_held",
     "hours.json": "hours_held",
     "days.json": "days_held",
     "rejects.json": "rejects_held",
@@ -54,8 +55,10 @@ rejects.json        what the student's devices, or a bus unit that named the stu
                     where they are none
 devices.json        phones and other devices of the student, without their tokens
 guardianships.json  who may see the student, by number
+shares.json         links by which others might for a while, and who made them, without their tokens
 student.json        the student's number, the school's, and since when
-lookups.json        who looked, by number, at what and when; rows: how many were shown, null of a file
+lookups.json        who looked, by number, or by whose share, at what and when; rows: how many were
+                    shown, null of a file
 """
 _SINCE_ARCHIVE = "pings.gpx and pings.json hold archived days, too.\n"
 

@@ -1,4 +1,4 @@
-"""What has ended leaves: sessions at once, failures to log in after a day, shares after a month."""
+"""What has ended leaves: sessions at once, failures to log in after a day."""
 
 from __future__ import annotations
 
@@ -17,14 +17,10 @@ class Ended(NamedTuple):
 
     sessions: int
     login_failures: int
-    shares: int
 
     @override
     def __str__(self) -> str:
-        return (
-            f"{self.sessions} sessions, {self.login_failures} failures to log in,"
-            f" {self.shares} shares gone"
-        )
+        return f"{self.sessions} sessions, {self.login_failures} failures to log in gone"
 
 
 def run_once(
@@ -34,7 +30,6 @@ def run_once(
     return Ended(
         _delete(connection, "delete_ended_sessions"),
         _delete(connection, "delete_old_login_failures"),
-        _delete(connection, "delete_old_shares"),
     )
 
 

@@ -14,7 +14,16 @@ import psycopg
 import psycopg_pool
 
 from geoingest import config, db, errors, metrics
-from geoingest.lifecycle import endings, locks, lookups, partitions, quarantine, retention, rollups
+from geoingest.lifecycle import (
+    endings,
+    locks,
+    lookups,
+    partitions,
+    quarantine,
+    retention,
+    rollups,
+    shares,
+)
 
 log = logging.getLogger(__name__)
 
@@ -72,6 +81,7 @@ JOBS: dict[str, Job] = {
     "quarantine": Job(quarantine.run_once, _HOUR_SECONDS),
     "lookups": Job(lookups.run_once, _HOUR_SECONDS),
     "endings": Job(endings.run_once, _HOUR_SECONDS),
+    "shares": Job(shares.run_once, _HOUR_SECONDS),
     # Behind the rollups: what they have not got yet is kept.
     "retention": Job(retention.run_once, _HOUR_SECONDS),
 }

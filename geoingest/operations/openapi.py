@@ -43,6 +43,8 @@ class Operation(NamedTuple):
     words: str = "OK"
     # Errors that say more than others, each with its own shape, whose docstring is its words.
     problems: Mapping[int, type[msgspec.Struct]] = types.MappingProxyType({})
+    # With answers.
+    status: int = 200
 
 
 def document(operations: Sequence[Operation], structs: Sequence[type[msgspec.Struct]]) -> bytes:
@@ -93,10 +95,10 @@ def one_of(*structs: type[msgspec.Struct]) -> Schema:
 
 
 def _operation(operation: Operation) -> Schema:
-    answers = {kind: {"schema": schema} for kind, schema in operation.answers.items()}
-    responses: Schema = {"204": {"description": operation.words}}
-    if answers:
-        responses = {"200": {"description": operation.words, "content": answers}}
+    good: Schema = {"description": operation.words}
+    if operation.answers:
+        good["content"] = {kind: {"schema": one} for kind, one in operation.answers.items()}
+    responses: Schema = {str(operation.status if operation.answers else 204): good}
     for status, words in operation.errors.items():
         response: Schema = {
             "description": words,

@@ -73,6 +73,8 @@ class Desk:
     ) -> replica.Answer[T]:
         """What the bearer is shown of one student, which is on record by then with its rows."""
         bearer = await self._bearers.find(question.token)
+        if bearer.share_id and question.kind not in lookup.BY_SHARE:
+            raise errors.NotFoundError
         answer = await self._ask(bearer, [question.student_id], query)
         asked = lookup.Lookup(
             bearer,

@@ -80,6 +80,7 @@ def read(text: str) -> Place:
 def _lookup(row: db.Record) -> shapes.Lookup:
     return shapes.Lookup(
         row["viewer_id"],
+        row["share_id"],
         row["kind"],
         _in_utc(row["window_from"]),
         _in_utc(row["window_to"]),

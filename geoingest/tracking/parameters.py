@@ -32,11 +32,7 @@ _LARGEST_ID = 2**63 - 1
 
 def student_id(request: web.Request) -> int:
     """The student of the path; NotFoundError for a number no student can have."""
-    text = request.match_info["student_id"]
-    number = int(text) if len(text) <= 19 else 0
-    if not 0 < number <= _LARGEST_ID:
-        raise errors.NotFoundError
-    return number
+    return http.path_number(request, "student_id", most=_LARGEST_ID)
 
 
 def student_ids(request: web.Request) -> list[int] | None:

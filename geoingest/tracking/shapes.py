@@ -154,10 +154,12 @@ class DaysAnswer(msgspec.Struct):
 class Lookup(msgspec.Struct, gc=False):
     """One look-up: which viewer asked what, of which window, and how many rows it was shown.
 
-    The newest was asked for where there is no window; how many rows a file had is not known.
+    The newest was asked for where there is no window; how many rows a file had is not known. Where there is a
+    share, whoever has it asked, and the viewer is its maker.
     """
 
     viewer_id: int
+    share_id: int | None
     kind: lookup.Kind
     window_from: datetime.datetime | None = msgspec.field(name="from")
     window_to: datetime.datetime | None = msgspec.field(name="to")

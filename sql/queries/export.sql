@@ -26,6 +26,18 @@ FROM guardianships
 WHERE student_id = $1
 ORDER BY viewer_id;
 
+-- name: shares_held
+-- bundle.write, on the primary; idx_shares_student. No digests.
+SELECT
+    share_id,
+    viewer_id,
+    created_at,
+    ends_at,
+    revoked_at
+FROM shares
+WHERE student_id = $1
+ORDER BY share_id;
+
 -- name: hours_held
 -- bundle.write, on the primary; geolocation_hourly_pkey. A year's at most.
 SELECT
@@ -123,6 +135,7 @@ ORDER BY
 -- bundle.write, on the primary; lookups_pkey.
 SELECT
     viewer_id,
+    share_id,
     kind,
     window_from,
     window_to,

@@ -238,17 +238,3 @@ WHERE throttle_key IN (
     LIMIT $1
     FOR UPDATE SKIP LOCKED
 );
-
--- name: delete_old_shares
--- endings.run_once, on the primary, in pieces; whole table, once an hour. Over for a month, nobody asks any more.
-DELETE FROM shares
-WHERE share_id IN (
-    SELECT share_id
-    FROM shares
-    WHERE
-        ends_at <= now() - interval '30 days'
-        OR revoked_at <= now() - interval '30 days'
-    ORDER BY share_id
-    LIMIT $1
-    FOR UPDATE SKIP LOCKED
-);

@@ -179,6 +179,17 @@ FROM (
     LIMIT $5
 ) AS within;
 
+-- name: sees_days
+-- track.fitting, on the replica or the primary; by the keys of seen_by. Whoever sees a student only since an instant
+-- sees no day, in which there might be more.
+SELECT exists(
+    SELECT
+    FROM seen()
+    WHERE
+        student_id = $1
+        AND since = '-infinity'
+) AS sees;
+
 -- name: days_between
 -- days.fetch, on the replica or the primary; geolocation_daily_pkey.
 SELECT
@@ -206,6 +217,7 @@ SELECT rolled_to FROM rollup_state;
 SELECT
     lookup_id,
     viewer_id,
+    share_id,
     kind,
     window_from,
     window_to,
