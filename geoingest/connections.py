@@ -129,7 +129,10 @@ async def _to_writing(url: str, *, admit: Admit, **options: Any) -> asyncpg.Conn
 
 async def _to_primary(url: str, **options: Any) -> asyncpg.Connection[db.Record]:
     """Asks all servers at once: one that hangs, like a machine without power, delays nobody."""
-    attempts = [asyncio.create_task(_to(one, url, **options)) for one in db.servers(url)]
+    attempts = [
+        asyncio.create_task(_to(one, url, must_be_primary=True, **options))
+        for one in db.servers(url)
+    ]
     chosen, failures = None, list[BaseException]()
     try:
         for attempt in asyncio.as_completed(attempts):

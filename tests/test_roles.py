@@ -65,7 +65,7 @@ NOBODYS = [
     "DROP TABLE lookups",
     "ALTER TABLE students ADD COLUMN name text",
     "CREATE ROLE accomplice",
-    "GRANT SELECT ON lookups TO PUBLIC",
+    "GRANT SELECT ON job_runs TO PUBLIC",
     f"SET ROLE {roles.OWNER}",
     f"SET SESSION AUTHORIZATION {roles.OWNER}",
     "SET session_replication_role = replica",
