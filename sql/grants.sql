@@ -63,6 +63,9 @@ GRANT SELECT, INSERT, UPDATE ON viewers TO geoingest_ingest;
 GRANT SELECT, INSERT, UPDATE ON shares TO geoingest_ingest;
 GRANT SELECT, INSERT, UPDATE, DELETE ON sessions TO geoingest_ingest;
 GRANT SELECT, INSERT, UPDATE, DELETE ON login_failures TO geoingest_ingest;
+GRANT EXECUTE ON FUNCTION failures_remembered(integer, timestamptz) TO geoingest_ingest;
+GRANT EXECUTE ON FUNCTION seconds_to_wait(integer, timestamptz, integer, integer)
+TO geoingest_ingest;
 
 -- The rest of the directory.
 GRANT SELECT, INSERT, UPDATE ON schools TO geoingest_ingest;
