@@ -281,7 +281,7 @@ async def test_the_document_is_served_as_it_is_made(running: conftest.Running) -
         geojson.RawFeatures,
         geojson.HourFeatures,
         geojson.DayFeatures,
-        viewers.Student,
+        viewers.SeenStudent,
         viewers.ViewerAnswer,
         viewers.SchoolAnswer,
         viewers.ClassAnswer,

@@ -29,7 +29,7 @@ _encode = msgspec.json.Encoder().encode
 _Key: TypeAlias = tuple[Bearer, Literal["me", "school", "class"], int]
 
 
-class Student(msgspec.Struct):
+class SeenStudent(msgspec.Struct):
     """A student whom the viewer sees now."""
 
     student_id: int
@@ -43,7 +43,7 @@ class ViewerAnswer(msgspec.Struct):
 
     viewer_id: int
     role: Literal["guardian", "staff", "admin"]
-    students: Sequence[Student] | None
+    students: Sequence[SeenStudent] | None
 
 
 class SchoolAnswer(msgspec.Struct):
@@ -62,7 +62,7 @@ class ClassAnswer(msgspec.Struct):
     """Those of a class's students whom the viewer sees now."""
 
     class_id: int
-    students: Sequence[Student]
+    students: Sequence[SeenStudent]
 
 
 class Viewers:
@@ -162,5 +162,5 @@ class Viewers:
         return text
 
 
-def _student(row: db.Record) -> Student:
-    return Student(row["student_id"], row["external_id"], row["class_id"], row["school_id"])
+def _student(row: db.Record) -> SeenStudent:
+    return SeenStudent(row["student_id"], row["external_id"], row["class_id"], row["school_id"])
