@@ -26,8 +26,14 @@ WHERE student_id IS NOT NULL
 """
 _TABLES = (
     *("geolocation_data", "geolocation_hourly", "geolocation_daily", "rollup_dirty"),
-    *("rejected_pings", "guardianships", "devices", "viewers", "students"),
+    *("rejected_pings", "guardianships", "shares", "devices", "viewers", "students"),
 )
+# By each who sees a student.
+_SHARE = """
+INSERT INTO shares (student_id, viewer_id, token_digest, ends_at)
+SELECT student_id, viewer_id, sha256(convert_to(student_id || ' ' || viewer_id, 'UTF8')), now() + interval '1 day'
+FROM guardianships
+"""
 
 
 class Cohort(NamedTuple):
@@ -65,6 +71,7 @@ def make(database: conftest.Database, folder: pathlib.Path, *, count: int) -> Co
         for seen in ([ids[0]], ids[:2], None):
             provision.add_viewer(connection, seen)
         watchers = _watchers(connection)
+        connection.execute(_SHARE)
         # The month of the oldest, whenever the tests run.
         partitions.ensure(connection, detail_days=_AGES[-1] + 1, now=NOW)
         connection.execute("UPDATE students SET created_at = now() - interval '1 day'")

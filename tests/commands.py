@@ -21,6 +21,7 @@ def run(
     *arguments: str,
     database: conftest.Database | None = None,
     environment: Mapping[str, str] | None = None,
+    stdin: str | None = None,
 ) -> click.testing.Result:
     """Runs one command to its end; an exception that it does not answer itself is the test's."""
     urls = {} if database is None else processes.urls(database)
@@ -29,6 +30,7 @@ def run(
         return click.testing.CliRunner().invoke(
             cli.main,
             arguments,
+            stdin,
             env={**cleared, "GEOINGEST_DATA_DIR": NOWHERE, **urls, **(environment or {})},
             catch_exceptions=False,
         )

@@ -24,6 +24,7 @@ _TABLES = {
     "hours.json": ("geolocation_hourly", {"student_id"}),
     "days.json": ("geolocation_daily", {"student_id"}),
     "guardianships.json": ("guardianships", {"student_id"}),
+    "shares.json": ("shares", {"student_id", "token_digest"}),
     "student.json": ("students", {"changed_in", "erased_at"}),
     "devices.json": (
         "devices",
@@ -33,6 +34,8 @@ _TABLES = {
         },
     ),
 }
+
+_NAMES = {"school", "class"}
 
 
 @pytest.fixture
@@ -77,6 +80,8 @@ def _comparable(rows: list[dict[str, Any]], *, without: set[str] = frozenset()) 
 
 
 def _plain(value: Any) -> Any:
+    if isinstance(value, str) and value.endswith("infinity"):
+        return None
     if isinstance(value, int | float):
         return float(value)
     if isinstance(value, str) and "T" in value:
@@ -89,6 +94,7 @@ def test_it_holds_what_the_tables_and_the_archive_hold(
 ) -> None:
     """Each row and column, but for tokens and keys; every ping once, in JSON and in GPX."""
     student = cohort.students[1]
+    _enrich(cohort, student.student_id)
     path = tmp_path / "2.zip"
 
     result = _export(cohort, path, student.student_id)
@@ -103,7 +109,8 @@ def test_it_holds_what_the_tables_and_the_archive_hold(
     for name, (table, left_out) in _TABLES.items():
         wanted = _table(cohort, table, student.student_id)
         assert wanted
-        assert _comparable(held[name]) == _comparable(wanted, without=left_out)
+        # And what the platform calls them, in student.json.
+        assert _comparable(held[name], without=_NAMES) == _comparable(wanted, without=left_out)
     pings = _table(cohort, "geolocation_data", student.student_id)
     archived = [
         {
@@ -132,6 +139,44 @@ def test_it_holds_what_the_tables_and_the_archive_hold(
         (cohort.gateway_id, f'{{"student_id": {student.student_id},"lat'),
     ]
     assert all(name in held["README.txt"] for name in held if name != "README.txt")
+
+
+def _enrich(cohort: cohorts.Cohort, student_id: int) -> None:
+    """A school, a class, and terms of its guardians."""
+    cohort.database.query(
+        "WITH school AS (INSERT INTO schools (external_id) VALUES ('north') RETURNING school_id),"
+        " class AS (INSERT INTO classes (external_id, school_id) SELECT '1a', school_id FROM school"
+        " RETURNING class_id, school_id)"
+        " UPDATE students SET external_id = 'ann', school_id = class.school_id,"
+        " class_id = class.class_id FROM class WHERE student_id = $1",
+        student_id,
+    )
+    cohort.database.query(
+        "UPDATE guardianships SET valid_from = now(), consent_until = now() + interval '1 year',"
+        " school_hours_only = TRUE WHERE ctid = (SELECT min(ctid) FROM guardianships"
+        " WHERE student_id = $1)",
+        student_id,
+    )
+
+
+def test_it_says_who_may_look_and_on_which_terms(
+    cohort: cohorts.Cohort, tmp_path: pathlib.Path
+) -> None:
+    """School and class as the platform calls them; terms, without end as null; links without their tokens."""
+    student = cohort.students[1]
+    _enrich(cohort, student.student_id)
+
+    _export(cohort, tmp_path / "2.zip", student.student_id)
+
+    held = _read(tmp_path / "2.zip")
+    (row,) = held["student.json"]
+    assert (row["external_id"], row["school"], row["class"]) == ("ann", "north", "1a")
+    limited, free = sorted(held["guardianships.json"], key=lambda one: one["valid_from"] is None)
+    assert (limited["school_hours_only"], limited["consent_until"] is None) == (True, False)
+    assert (free["valid_until"], free["consent_until"]) == (None, None)
+    digests = cohort.database.query("SELECT encode(token_digest, 'hex') FROM shares")
+    assert len(held["shares.json"]) == 2
+    assert not [digest for (digest,) in digests if str(digest) in json.dumps(held)]
 
 
 def test_a_day_that_is_archived_and_still_there_is_written_once(

@@ -15,7 +15,7 @@ def test_every_command_is_there() -> None:
     assert {" ".join(path) for path in commands.ALL} >= {
         *("up", "serve", "jobs", "migrate", "simulate", "provision"),
         *("device add", "device rotate", "device revoke"),
-        *("viewer add", "school add", "student move"),
+        *("viewer add", "viewer revoke", "school add", "student move", "directory load"),
         *("jobs run", "jobs status"),
         *("erase", "export"),
     }

@@ -11,7 +11,7 @@ from tests import conftest, directories, guardians
 
 # Nowhere in an answer.
 CANARY = "canary-mc-canaryface@example.org"
-GOOD = {
+GOOD: dict[str, dict[str, object]] = {
     "schools": {"external_id": "west", "time_zone": "UTC"},
     "classes": {"external_id": "3a", "school": "north"},
     "students": {"external_id": "eve", "class": "1a"},
@@ -138,7 +138,11 @@ async def test_what_does_not_fit_is_refused(
 
 
 _CONTRADICTIONS: list[tuple[str, list[dict[str, object]], str]] = [
-    *((kind, [{}, {}], "duplicate") for kind in GOOD),
+    ("schools", [{}, {}], "duplicate"),
+    ("classes", [{}, {}], "duplicate"),
+    ("students", [{}, {}], "duplicate"),
+    ("guardians", [{}, {}], "duplicate"),
+    ("staff", [{}, {}], "duplicate"),
     ("students", [{"class": "1a"}, {"class": "1b"}], "duplicate"),
     ("guardians", [{}, {"student": "ben", "email": "g9@example.org"}], "contradiction"),
     ("guardians", [{}, {"student": "ben", "revoked": True}], "contradiction"),
@@ -224,7 +228,10 @@ async def test_an_address_may_change_hands_in_two_steps(
     admin: directories.Admin, database: conftest.Database
 ) -> None:
     """Let go of by one body, taken by the next."""
-    both = [{"external_id": "g1", "email": None}, {"external_id": "g2", "email": "g1@example.org"}]
+    both: list[dict[str, object]] = [
+        {"external_id": "g1", "email": None},
+        {"external_id": "g2", "email": "g1@example.org"},
+    ]
 
     refused = await admin.put("guardians", both)
     answers = [await admin.put("guardians", [one]) for one in both]

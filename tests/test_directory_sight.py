@@ -35,11 +35,11 @@ async def scene(database: conftest.Database, start: conftest.Start) -> Scene:
     await admin.fill()
     ((student_id,),) = database.query("SELECT student_id FROM students WHERE external_id = 'ann'")
     guardians.store(database, int(str(student_id)), guardians.ago(minutes=1))
-    people = [
+    guardian, teacher = (
         guardians.Guardian(running, directories.viewer(database, "guardian", external_id))
         for external_id in ("g1", "t1")
-    ]
-    made = Scene(admin, *people, f"/v1/students/{student_id}/location")
+    )
+    made = Scene(admin, guardian, teacher, f"/v1/students/{student_id}/location")
     assert await made.seen() == (200, 200)
     return made
 

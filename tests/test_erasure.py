@@ -24,7 +24,7 @@ from tests import cohorts, commands, conftest
 _COUNT = 100
 _PLACES = {
     *("geolocation_data", "geolocation_hourly", "geolocation_daily", "rollup_dirty", "archive"),
-    *("rejected_pings", "guardianships", "devices", "viewers", "students"),
+    *("rejected_pings", "guardianships", "shares", "devices", "viewers", "students"),
 }
 # Queries that a careless erasure leaves out, and where that shows.
 _FORGOTTEN = {
@@ -86,6 +86,55 @@ def _until_replayed(database: conftest.Database) -> None:
     replica = database._replace(url=database.replica_url)
     while replica.query("SELECT pg_last_wal_replay_lsn() >= $1::text::pg_lsn", end) != [(True,)]:
         pass
+
+
+def test_staff_stay_and_guardians_of_nobody_else_go(cohort: cohorts.Cohort) -> None:
+    """An address, a password, sessions keep no guardian; a role keeps a teacher or an administrator who is one, too."""
+    victim, other = cohort.students[:2]
+    cohorts.mark(cohort.database, victim.student_id)
+    for name, role, students in (
+        ("guardian", "guardian", [victim]),
+        ("of two", "guardian", [victim, other]),
+        ("of nobody", "guardian", []),
+        ("teacher", "staff", [victim]),
+        ("scoped", "guardian", [victim]),
+        ("administrator", "admin", [victim]),
+    ):
+        ((viewer_id,),) = cohort.database.query(
+            "INSERT INTO viewers (external_id, role, email, password_hash)"
+            " VALUES ($1, $2, $3, '$argon2id$x') RETURNING viewer_id",
+            name,
+            role,
+            f"{name.replace(' ', '')}@example.org",
+        )
+        cohort.database.query(
+            "INSERT INTO sessions (viewer_id, token_digest, idle_seconds, ends_at)"
+            " VALUES ($1, sha256($2), 60, now() + interval '1 day')",
+            viewer_id,
+            name.encode(),
+        )
+        for one in students:
+            cohort.database.query(
+                "INSERT INTO guardianships (viewer_id, student_id) VALUES ($1, $2)",
+                viewer_id,
+                one.student_id,
+            )
+    cohort.database.query(
+        "WITH school AS (INSERT INTO schools DEFAULT VALUES RETURNING school_id)"
+        " INSERT INTO staff_scopes (viewer_id, school_id)"
+        " SELECT viewer_id, school_id FROM viewers, school WHERE external_id = 'scoped'"
+    )
+
+    _erase(cohort, victim.student_id)
+
+    left = cohort.database.query(
+        "SELECT external_id, count(session_id) FROM viewers LEFT JOIN sessions USING (viewer_id)"
+        " WHERE external_id IS NOT NULL GROUP BY external_id ORDER BY external_id"
+    )
+    assert left == [
+        (name, 1) for name in ("administrator", "of nobody", "of two", "scoped", "teacher")
+    ]
+    assert cohorts.held(cohort, victim) == {}
 
 
 @contextlib.contextmanager

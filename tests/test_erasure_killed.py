@@ -76,7 +76,8 @@ def _anew(database: conftest.Database, folder: pathlib.Path) -> cohorts.Cohort:
     """Nothing but two students, the first of whom was marked a while ago."""
     database.query(
         "TRUNCATE geolocation_data, geolocation_hourly, geolocation_daily, rollup_dirty,"
-        " rejected_pings, guardianships, devices, viewers, students, erasures"
+        " rejected_pings, guardianships, staff_scopes, sessions, shares, devices, viewers, students,"
+        " erasures"
     )
     database.query(
         "UPDATE rollup_state SET sealed_to = 'epoch', closed_to = 'epoch', rolled_to = $1,"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import BinaryIO
+from typing import IO
 
 import psycopg
 
@@ -25,7 +25,7 @@ class ImportUnderWayError(errors.GeoingestError):
 
 
 def put(
-    connection: db.DirectConnection, kind: str, form: directory_reading.Form, file: BinaryIO
+    connection: db.DirectConnection, kind: str, form: directory_reading.Form, file: IO[bytes]
 ) -> directory.Report | directory.Refusal:
     """Puts a file into the directory, or nothing of it; ImportUnderWayError beside another import."""
     try:
@@ -44,7 +44,7 @@ def put(
         raise ImportUnderWayError("something has changed meanwhile; run it again") from exc
 
 
-def _rows(reading: directory_reading.Reading, file: BinaryIO) -> Iterator[directory_reading.Row]:
+def _rows(reading: directory_reading.Reading, file: IO[bytes]) -> Iterator[directory_reading.Row]:
     while piece := file.read(_PIECE_BYTES):
         yield from reading.feed(piece)
     yield from reading.end()

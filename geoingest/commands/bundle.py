@@ -54,11 +54,14 @@ rejects.json        what the student's devices, or a bus unit that named the stu
                     not be taken, with the reason; raw is the first 1,024 bytes as text, raw_base64
                     where they are none
 devices.json        phones and other devices of the student, without their tokens
-guardianships.json  who may see the student, by number
-shares.json         links by which others might for a while, and who made them, without their tokens
-student.json        the student's number, the school's, and since when
-lookups.json        who looked, by number, or by whose share, at what and when; rows: how many were
-                    shown, null of a file
+guardianships.json  who may see the student, by number, and on which terms; null: without beginning
+                    or end
+shares.json         links by which anybody may see the student for a while, who made them, without
+                    their tokens
+student.json        the student's number and since when; external_id, school and class are what the
+                    school platform calls them
+lookups.json        who looked, by number, at what and when; rows: how many were shown, null of a file;
+                    share_id: by which link, null: by none
 """
 _SINCE_ARCHIVE = "pings.gpx and pings.json hold archived days, too.\n"
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import sys
-from typing import BinaryIO
+from contextlib import AbstractContextManager
+from typing import IO
 
 import click
 
-from geoingest import config, db
+from geoingest import config, db, errors
 from geoingest.access import directory, directory_load, directory_reading
 from geoingest.commands import databases, options
 
@@ -21,7 +22,13 @@ def directory_group() -> None:
     "load", **options.example("geoingest directory load students --file students.csv")
 )
 @click.argument("kind", type=click.Choice(list(directory.KINDS)))
-@click.option("--file", required=True, type=click.File("rb"), help="CSV or NDJSON; - for stdin.")
+@click.option(
+    "--file",
+    "path",
+    required=True,
+    type=click.Path(allow_dash=True, dir_okay=False),
+    help="CSV or NDJSON; - for stdin.",
+)
 @click.option(
     "--format",
     "form",
@@ -30,7 +37,7 @@ def directory_group() -> None:
 )
 @click.pass_obj
 def directory_load_command(
-    settings: config.Config, kind: str, file: BinaryIO, form: directory_reading.Form | None
+    settings: config.Config, kind: str, path: str, form: directory_reading.Form | None
 ) -> None:
     """Put a file into the directory, or nothing of it; prints how many were added and changed.
 
@@ -38,8 +45,8 @@ def directory_load_command(
     stderr, and the exit code is 1.
     """
     if form is None:
-        form = "csv" if file.name.lower().endswith(".csv") else "ndjson"
-    with db.direct(databases.direct_url(settings)) as connection:
+        form = "csv" if path.lower().endswith(".csv") else "ndjson"
+    with _opened(path) as file, db.direct(databases.direct_url(settings)) as connection:
         done = directory_load.put(connection, kind, form, file)
     if isinstance(done, directory.Report):
         click.echo(
@@ -52,3 +59,10 @@ def directory_load_command(
         click.echo(f"line {one.line}: {one.reason}{field}", err=True)
     click.echo(f"geoingest: {done.bad} bad lines, nothing was changed", err=True)
     sys.exit(1)
+
+
+def _opened(path: str) -> AbstractContextManager[IO[bytes]]:
+    try:
+        return click.open_file(path, "rb")
+    except OSError as exc:
+        raise errors.LocalError(f"cannot read {path}: {exc.strerror}") from exc

@@ -171,11 +171,13 @@ SELECT exists(
 ) AS is_held;
 
 -- name: erase_viewers
--- erasure.erase, on the primary; idx_guardianships_student, guardianships_pkey. Whoever could see this student and
--- nobody else; the guardianship goes with the viewer.
+-- erasure.erase, on the primary; idx_guardianships_student, guardianships_pkey. Guardians of this student and of
+-- nobody else, with address and password; guardianship, sessions and shares go with them. Staff and administrators
+-- stay, also those who are a guardian of nobody else.
 DELETE FROM viewers AS viewer
 WHERE
-    NOT viewer.sees_all
+    viewer.role = 'guardian'
+    AND NOT viewer.sees_all
     AND viewer.viewer_id IN (
         SELECT guardianship.viewer_id
         FROM guardianships AS guardianship
@@ -187,6 +189,11 @@ WHERE
         WHERE
             other.viewer_id = viewer.viewer_id
             AND other.student_id <> $1
+    )
+    AND NOT EXISTS (
+        SELECT
+        FROM staff_scopes AS scope
+        WHERE scope.viewer_id = viewer.viewer_id
     );
 
 -- name: erase_guardianships

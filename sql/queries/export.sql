@@ -1,11 +1,18 @@
 -- name: student_held
--- bundle.write, on the primary; students_pkey.
+-- bundle.write, on the primary; students_pkey, schools_pkey, classes_pkey. School and class also as the platform
+-- calls them.
 SELECT
-    student_id,
-    school_id,
-    created_at
-FROM students
-WHERE student_id = $1;
+    student.student_id,
+    student.external_id,
+    student.school_id,
+    school.external_id AS school,
+    student.class_id,
+    class.external_id AS class,
+    student.created_at
+FROM students AS student
+LEFT JOIN schools AS school ON student.school_id = school.school_id
+LEFT JOIN classes AS class ON student.class_id = class.class_id
+WHERE student.student_id = $1;
 
 -- name: devices_held
 -- bundle.write, on the primary; idx_devices_student. Neither digests nor keys.
@@ -18,10 +25,15 @@ WHERE student_id = $1
 ORDER BY device_id;
 
 -- name: guardianships_held
--- bundle.write, on the primary; idx_guardianships_student.
+-- bundle.write, on the primary; idx_guardianships_student. No end, and no beginning, is NULL: the driver knows no
+-- infinity.
 SELECT
     viewer_id,
-    created_at
+    created_at,
+    school_hours_only,
+    nullif(valid_from, '-infinity') AS valid_from,
+    nullif(valid_until, 'infinity') AS valid_until,
+    nullif(consent_until, 'infinity') AS consent_until
 FROM guardianships
 WHERE student_id = $1
 ORDER BY viewer_id;
