@@ -61,7 +61,12 @@ def _login_endpoints(settings: config.Config, service: parts.Service) -> login_e
         datetime.timedelta(days=settings.session_idle_days),
     )
     return login_endpoints.Endpoints(
-        logins.Logins(service.primary, service.passwords, terms),
+        logins.Logins(
+            service.primary,
+            service.passwords,
+            terms,
+            tries_per_second=settings.logins_per_second,
+        ),
         sessions.Sessions(service.primary, service.bearers),
         trusted_proxies=settings.trusted_proxies,
         body_timeout_seconds=settings.body_timeout_seconds,

@@ -142,6 +142,11 @@ class Config:
     session_idle_days: int = _setting(
         "GEOINGEST_SESSION_IDLE_DAYS", 7, "a session ends when it was not used for so long", most=30
     )
+    logins_per_second: float = _setting(
+        "GEOINGEST_LOGINS_PER_SECOND",
+        1.0,
+        "one account's rate from one address, also with the right password; ten seconds of it at once",
+    )
     trusted_proxies: str = _setting(
         "GEOINGEST_TRUSTED_PROXIES",
         "",

@@ -18,7 +18,7 @@ GeoingestError
 │   ├── BodyTooLargeError           413  body_too_large
 │   ├── UnsupportedMediaTypeError   415  unsupported_media_type
 │   └── TooManyRequestsError        429  too_many_requests: one device or viewer over its rate
-│       └── TooManyLoginsError               too_many_logins: an account or an address that failed often
+│       └── TooManyLoginsError               too_many_logins: an account or an address that failed or came often
 ├── ServiceError                503: our turn; the caller keeps its pings and comes again
 │   ├── OverloadedError             overloaded
 │   ├── ShuttingDownError           shutting_down
@@ -163,9 +163,9 @@ class TooManyRequestsError(CallerError):
 
 
 class TooManyLoginsError(TooManyRequestsError):
-    """This account or this address has failed to log in too often just now."""
+    """This account or this address has failed to log in, or has logged in, too often just now."""
 
-    reason, title = "too_many_logins", "Too many failures to log in"
+    reason, title = "too_many_logins", "Too many tries to log in"
 
 
 class ServiceError(HttpError):

@@ -71,6 +71,7 @@ class Database(NamedTuple):
             "admin_port": 0,
             # A few guardians make the load of many.
             "viewer_requests_per_second": 1e5,
+            "logins_per_second": 1e5,
         }
         return config.Config(**{**values, **changes})  # type: ignore[arg-type]  # the tests' own
 

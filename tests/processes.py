@@ -109,6 +109,7 @@ class Service(Process):
             # A few phones make the load of many, and so do a few guardians.
             "GEOINGEST_DEVICE_REQUESTS_PER_SECOND": "100000",
             "GEOINGEST_VIEWER_REQUESTS_PER_SECOND": "100000",
+            "GEOINGEST_LOGINS_PER_SECOND": "100000",
         }
         super().__init__("serve", environment={**ours, **environment}, module=module)
 

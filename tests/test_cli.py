@@ -125,6 +125,8 @@ def _ready(path: tuple[str, ...]) -> list[str]:
         ("device", "rotate"): ["1"],
         ("device", "revoke"): ["1"],
         ("viewer", "add"): ["--students", "all"],
+        ("viewer", "password"): ["1"],
+        ("viewer", "logout"): ["1"],
         ("school", "add"): ["--time-zone", "Europe/Berlin"],
         ("student", "move"): ["--school", "1", "--students", "all"],
         ("erase",): ["--student", "1", "--yes"],

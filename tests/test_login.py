@@ -251,7 +251,7 @@ async def test_a_login_takes_two_statements_at_most(
     """One to ask, one to begin a session or to count a failure; who has to wait is told by the first."""
     pool = _Counting(running.service.primary)
     terms = sessions.Terms(datetime.timedelta(days=30), datetime.timedelta(days=7))
-    entering = logins.Logins(pool, running.service.passwords, terms)  # type: ignore[arg-type]  # a fake
+    entering = logins.Logins(pool, running.service.passwords, terms, tries_per_second=100.0)  # type: ignore[arg-type]  # a fake
 
     async def count(password: str) -> int:
         pool.statements = 0

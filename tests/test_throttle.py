@@ -237,3 +237,23 @@ async def test_of_e_mail_and_address_only_digests_are_kept(
 
     kept = database.query("SELECT throttle_key FROM login_failures ORDER BY 1")
     assert [bytes(key) for (key,) in kept] == sorted(throttle.keys(accounts.EMAIL, HOME))  # type: ignore[call-overload]  # bytea
+
+
+async def test_nobody_logs_in_all_the_time(
+    database: conftest.Database, start: conftest.Start, account: accounts.Account
+) -> None:
+    """Also with the right password, which costs as much; elsewhere the same account is not held up."""
+    settings = database.settings(trusted_proxies="127.0.0.0/8", logins_per_second=0.3)
+    running = await start(settings)
+    before = metrics.password_duration._sum.get()
+
+    answers = [await accounts.log_in(running.client, at=HOME) for _ in range(3)]
+    cost = metrics.password_duration._sum.get()
+    over = await accounts.log_in(running.client, at=HOME)
+    free = metrics.password_duration._sum.get()
+    elsewhere = await accounts.log_in(running.client, at=_stranger(1))
+
+    assert [one.status for one in [*answers, over, elsewhere]] == [200, 200, 200, 429, 200]
+    assert over.body["reason"] == "too_many_logins"
+    assert 1 <= int(over.headers["Retry-After"]) <= 4
+    assert before < cost == free

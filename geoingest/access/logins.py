@@ -1,6 +1,7 @@
 """Logging in by e-mail and password, in two round trips to the database at most.
 
-1. There must be room in the queue of passwords, or the try is refused before anything is asked.
+1. There must be room in the queue of passwords, and nobody may try all the time, right or wrong; else the
+   try is refused before anything is asked.
 2. One statement reads whose e-mail it is, and whether this account or this address has to wait. It does so
    for whatever was given, and who has to wait is refused before any hash.
 3. The hash takes its time in a thread, the same for a wrong password, an e-mail that nobody has, a viewer
@@ -14,7 +15,7 @@ from __future__ import annotations
 import datetime
 from typing import NamedTuple
 
-from geoingest import db, errors, http, metrics
+from geoingest import db, errors, http, metrics, rates
 from geoingest.access import passwords, sessions, throttle, tokens
 from geoingest.bearer import Bearer
 
@@ -65,11 +66,17 @@ class Logins:
     """Lets viewers in."""
 
     def __init__(
-        self, primary: db.Pool, hashes: passwords.Passwords, terms: sessions.Terms
+        self,
+        primary: db.Pool,
+        hashes: passwords.Passwords,
+        terms: sessions.Terms,
+        *,
+        tries_per_second: float,
     ) -> None:
         self._primary = primary
         self._hashes = hashes
         self._terms = terms
+        self._rates = rates.Rates(tries_per_second)
 
     async def log_in(self, one: Try) -> LoggedIn:
         """A new session; WrongCredentialsError, TooManyLoginsError or ServiceError."""
@@ -105,6 +112,10 @@ class Logins:
             )
 
     async def _check(self, one: Try) -> _Right:
+        # By both, or a stranger could use up the account's.
+        wait_seconds = self._rates.wait_seconds(int.from_bytes(one.keys.both[:8]))
+        if wait_seconds:
+            raise errors.TooManyLoginsError(wait_seconds)
         self._hashes.require_room()
         async with db.asking(self._primary) as connection:
             row = await connection.fetchrow(

@@ -13,7 +13,7 @@ _BODY = {
     413: "The body is too large",
 }
 _OWN = {401: words.UNAUTHENTICATED, 429: words.TOO_OFTEN, 503: words.AWAY}
-_TRIES = "Too many failures of this account or address: come again after Retry-After seconds"
+_TRIES = "Too many tries of this account or address: come again after Retry-After seconds"
 
 OPERATIONS = (
     openapi.Operation(
