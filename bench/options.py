@@ -21,6 +21,7 @@ _WORDS = {
     "generators": "Processes that send.",
     "greedy_pairs": "Laps without and with the greedy device.",
     "greedy_seconds": "Per lap.",
+    "lines": "Students, and guardianships, in one body.",
     "jobs": "With `geoingest jobs` beside.",
     "late": "Pings that come when their hour is rolled up.",
     "minutes": "Measured.",

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from bench import (
     capacity,
+    directory,
     login,
     overload,
     peers,
@@ -124,6 +125,12 @@ ALL = {
         "--pings 200",
         "Bytes per ping on disk and in the WAL, as they are kept and in other ways.",
         {"pings": "Of each student."},
+    ),
+    "directory": Plain(
+        directory.run,
+        directory.Plan(),
+        "--lines 100000",
+        "Time to put a school district into the directory, and latency of pings meanwhile, open loop.",
     ),
     "provision": Plain(
         provision.run,

@@ -26,6 +26,7 @@ SECTIONS = (
     ages.RETENTION,
     ages.STORAGE,
     sections.PROVISION,
+    sections.DIRECTORY,
     sights.SCHOOL_DAY,
 )
 _ROOT = pathlib.Path(__file__).parent.parent

@@ -113,3 +113,23 @@ PROVISION = Section(
     "The real command from its start to its end, tokens written to a CSV.",
     (Number("seconds", "students, devices, viewers and CSV, s", "< 30"),),
 )
+DIRECTORY = Section(
+    "directory",
+    "`PUT /v1/admin/…` of a school district, from the first byte sent to the answer, one import after the"
+    " other, while phones post, open loop: students and guardianships are added, come again unchanged,"
+    " and change, all of them. A primary and its streaming replica run beside it.",
+    (
+        Number("students_added_seconds", "100,000 students added, s", "< 30"),
+        Number("students_unchanged_seconds", "the same again, unchanged, s", "< 30"),
+        Number("students_changed_seconds", "all change class, s", "< 30"),
+        Number("guardians_added_seconds", "50,000 guardians of two students added, s", "< 30"),
+        Number("guardians_unchanged_seconds", "the same again, unchanged, s", "< 30"),
+        Number("guardians_changed_seconds", "all change terms, s", "< 30"),
+        Number("quiet_p99_ms", "ping without imports, p99, ms"),
+        Number("p50_ms", "ping beside imports, p50, ms"),
+        Number("p99_ms", "the same, p99, ms", "< 50"),
+        Number("p999_ms", "the same, p99.9, ms"),
+        Number("max_ms", "the same, slowest, ms"),
+        Number("errors", "errors", "= 0"),
+    ),
+)

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 from bench import (
     capacity,
+    directory,
     ingest,
     overload,
     peers,
@@ -72,5 +73,8 @@ ALL = (
     ),
     Measurement("storage", storage.run, storage.Plan(), storage.Plan(500, 100)),
     Measurement("provision", provision.run, provision.Plan(), provision.Plan(10_000)),
+    Measurement(
+        "directory", directory.run, directory.Plan(), directory.Plan(5_000, 100.0, 100, 10.0, 2.0)
+    ),
     Measurement("school-day", school_day.run, school_day.Plan(), school_day.QUICK),
 )
