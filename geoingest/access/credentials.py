@@ -132,8 +132,8 @@ class Credentials:
         bounds = str(seen.oldest_running), str(snapshot.next_unassigned)
         for row in await connection.fetch(db.queries()["students_changed"], *bounds):
             # Who is being erased leaves before the row does: its end could not be seen.
-            change = self._students.discard if row["is_erased"] else self._students.add
-            change(row["student_id"])
+            change = self._students.difference_update if row["is_erased"] else self._students.update
+            change(row["student_ids"])
         devices = await connection.fetch(db.queries()["devices_changed"], *bounds)
         # All leave before one comes: a token may have gone from one to another.
         for row in devices:
