@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: help run install test fuzz lint format bench lock clean
+.PHONY: help run install test fuzz lint audit format bench lock clean
 
 help: ## this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
@@ -27,6 +27,9 @@ lint: $(VENV)/developing ## format, lint, types, imports, SQL, Dockerfile
 	@$(BIN)/lint-imports
 	@$(BIN)/sqlfluff lint sql
 	@$(BIN)/hadolint Dockerfile
+
+audit: $(VENV)/developing ## what is known against the packages of constraints.txt
+	@$(BIN)/python -m tests.advisories
 
 format: $(VENV)/developing ## puts every file into the format that lint wants
 	@$(BIN)/ruff format .
