@@ -205,8 +205,11 @@ def test_real_logins_are_as_described(
     """One is logged in, has a new password, and is logged out."""
     schema = schemathesis.openapi.from_dict(DOCUMENT)
     accounts.add(database, school[1])
-    known = {"email": accounts.EMAIL, "password": accounts.PASSWORD}
-    change = {"old_password": accounts.PASSWORD, "new_password": f"another {accounts.PASSWORD}"}
+    known: Any = {"email": accounts.EMAIL, "password": accounts.PASSWORD}
+    change: Any = {
+        "old_password": accounts.PASSWORD,
+        "new_password": f"another {accounts.PASSWORD}",
+    }
     login = schema["/v1/login"]["POST"].Case(body=known, media_type="application/json")
     token = orjson.loads(login.call(base_url=served.url).content)["token"]
 

@@ -215,9 +215,8 @@ def _looked(connection: psycopg.Connection) -> list[list[set[object]]]:
     return found
 
 
-EXPECTED: list[list[set[object]]] = [
-    [one] * len(WALLED) for one in (set(), {CHILD, OTHER}, set(), {CHILD}, set(), set(), set())
-]
+_SEEN: list[set[object]] = [set(), {CHILD, OTHER}, set(), {CHILD}, set(), set(), set()]
+EXPECTED = [[one] * len(WALLED) for one in _SEEN]
 
 
 def test_only_whom_the_viewer_sees_is_shown_and_no_longer_than_the_question(
@@ -265,7 +264,7 @@ def test_each_role_is_bounded(database: conftest.Database, role: str) -> None:
         *("tcp_keepalives_idle", "tcp_keepalives_interval", "tcp_keepalives_count"),
     )
     with psycopg.connect(conftest.as_role(database.url, role)) as connection:
-        defaults = dict(
+        defaults: dict[object, object] = dict(
             connection.execute(
                 "SELECT name, reset_val FROM pg_settings WHERE name = any(%s)", [list(names)]
             ).fetchall()

@@ -338,7 +338,7 @@ async def test_a_share_reaches_back_for_a_day(
         body = (await guardian.ask(path, **window, **parameters)).body
         return body["resolution"], len(body["points"])
 
-    asked = [
+    asked: list[dict[str, Any]] = [
         {"resolution": "raw"},
         {"resolution": "hour"},
         {"resolution": "day"},
@@ -417,7 +417,7 @@ async def test_so_many_shares_and_no_more(
     with db.direct(database.url) as connection:
         _, other = provision.add_viewer(connection, [child.student_id])
 
-    asked = [
+    asked: list[dict[str, Any]] = [
         _make(both[number % 2], child.viewer_token, child.student_id)
         for number in range(shares.MOST + 10)
     ]
