@@ -24,6 +24,11 @@ SELECT student_id, $1::timestamptz + second * interval '1 second', device_id, 52
 FROM devices CROSS JOIN generate_series(1, 3) AS second
 WHERE student_id IS NOT NULL
 """
+_SHARE = """
+INSERT INTO shares (student_id, viewer_id, token_digest, ends_at)
+SELECT student_id, viewer_id, sha256(concat(student_id, viewer_id)::bytea), now() + interval '1 day'
+FROM guardianships
+"""
 _TABLES = (
     *("geolocation_data", "geolocation_hourly", "geolocation_daily", "rollup_dirty"),
     *("rejected_pings", "guardianships", "shares", "devices", "viewers", "students"),

@@ -23,6 +23,7 @@ from tests import cohorts, commands, conftest, processes
 _TABLES = {
     "hours.json": ("geolocation_hourly", {"student_id"}),
     "days.json": ("geolocation_daily", {"student_id"}),
+    "shares.json": ("shares", {"student_id", "token_digest"}),
     "guardianships.json": ("guardianships", {"student_id"}),
     "shares.json": ("shares", {"student_id", "token_digest"}),
     "student.json": ("students", {"changed_in", "erased_at"}),

@@ -56,6 +56,9 @@ def nobody() -> str:
         "student move --school 1",
         "student move --school 0 --students all",
         "student move --school 1 --students 1;2",
+        "share list",
+        "share revoke",
+        "share revoke x",
         "erase",
         "erase --student 1",
         "erase --student 0 --yes",
@@ -130,6 +133,8 @@ def _ready(path: tuple[str, ...]) -> list[str]:
         ("school", "add"): ["--time-zone", "Europe/Berlin"],
         ("student", "move"): ["--school", "1", "--students", "all"],
         ("erase",): ["--student", "1", "--yes"],
+        ("share", "list"): ["--student", "1"],
+        ("share", "revoke"): ["1"],
         ("export",): ["--student", "1", "--output", "/nonexistent/1.zip"],
     }
     return [*path, *needed.get(path, [])]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import re
+import typing
 from typing import Any, NamedTuple
 
 from prometheus_client import parser
@@ -11,7 +12,7 @@ from prometheus_client.metrics import MetricWrapperBase
 from prometheus_client.metrics_core import Metric
 
 from geoingest import config, errors, metrics, ping
-from geoingest.access import provision
+from geoingest.access import issuer, provision
 from geoingest.ingest import apps
 from geoingest.lifecycle import jobs
 from tests import conftest
@@ -35,6 +36,7 @@ CLOSED: dict[tuple[str, str], set[str]] = {
     ("geoingest_pings_refused", "reason"): REFUSALS,
     ("geoingest_pings_failed", "reason"): REFUSALS,
     ("geoingest_auth_failures", "reason"): {"unauthenticated", "credentials_stale"},
+    ("geoingest_issuer_fetches", "outcome"): {"ok", *typing.get_args(issuer.Reason)},
     ("geoingest_batches_flushed", "trigger"): {"writer_free", "full"},
     ("geoingest_copy_duration_seconds", "path"): {"copy", "on_conflict"},
     ("geoingest_copy_failures", "reason"): {"connection", "timeout", "transient", "other"},

@@ -27,6 +27,7 @@ _TYPES = {
     "track_days": "bigint, timestamptz, timestamptz, timestamptz, timestamptz, integer",
     "pings_in_hours": "bigint, timestamptz, timestamptz, integer",
     "count_hours": "bigint, timestamptz, timestamptz, timestamptz, integer",
+    "has_days": "bigint, timestamptz, timestamptz",
     "days_between": "bigint, date, date, timestamptz",
     "lookups_of": "bigint, timestamptz, timestamptz, bigint, integer",
 }

@@ -15,6 +15,7 @@ import asyncio
 import logging
 import random
 import time
+import typing
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 
 import jwt
@@ -29,6 +30,10 @@ STALE_SECONDS = 3600.0
 # Between two fetches that tokens ask for.
 QUIET_SECONDS = 30.0
 _FIRST_PAUSE_SECONDS = 1.0
+_fetches = {
+    outcome: metrics.issuer_fetches.labels(outcome)
+    for outcome in ("ok", *typing.get_args(issuer.Reason))
+}
 _WAIT_SECONDS = issuer.FETCH_SECONDS + 1
 
 Fetch = Callable[[], Awaitable[Sequence[jwks.Jwk]]]
@@ -108,12 +113,12 @@ class Keyring:
         try:
             published = await self._fetch()
         except issuer.NoAnswerError as exc:
-            metrics.issuer_fetches.labels(exc.reason).inc()
+            _fetches[exc.reason].inc()
             if not self._is_away:
                 log.warning("the issuer does not tell its keys", extra={"reason": exc.reason})
             self._is_away = True
         else:
-            metrics.issuer_fetches.labels("ok").inc()
+            _fetches["ok"].inc()
             if self._is_away:
                 log.warning("the issuer tells its keys again")
             self._is_away = False

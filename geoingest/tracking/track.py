@@ -2,7 +2,7 @@
 
 A page has one resolution. `auto` has up to two parts, and one cursor walks through both:
 
-1. Hours, or days where even hours are too many and whole days may be seen, as far as the horizon, behind
+1. Hours, or days where even hours are too many and whole days are seen, as far as the horizon, behind
    which there are no pings; when the pings since the horizon are too many as well, as far as they are
    rolled up.
 2. Pings, behind the last one that part 1 has counted: an hour that the horizon cuts is shown once.
@@ -69,7 +69,9 @@ async def fitting(
     hours = await connection.fetchval(
         queries["count_hours"], student_id, window.start, end, window.oldest, limit + 1
     )
-    if hours > limit and await connection.fetchval(queries["sees_days"], student_id):
+    if hours > limit and await connection.fetchval(
+        queries["has_days"], student_id, window.start, end
+    ):
         return cursor.Cursor("day", to_end)
     return cursor.Cursor("hour", to_end)
 

@@ -179,16 +179,20 @@ FROM (
     LIMIT $5
 ) AS within;
 
--- name: sees_days
--- track.fitting, on the replica or the primary; by the keys of seen_by. Whoever sees a student only since an instant
+-- name: has_days
+-- track.fitting, on the replica or the primary; geolocation_daily_pkey. Whoever sees a student only since an instant
 -- sees no day, in which there might be more.
-SELECT exists(
+SELECT count(*) > 0 AS has_days
+FROM (
     SELECT
-    FROM seen()
+    FROM geolocation_daily
     WHERE
         student_id = $1
-        AND since = '-infinity'
-) AS sees;
+        AND day >= ($2::timestamptz AT TIME ZONE 'UTC')::date - 1
+        AND day <= ($3::timestamptz AT TIME ZONE 'UTC')::date + 1
+    ORDER BY day
+    LIMIT 1
+) AS within;
 
 -- name: days_between
 -- days.fetch, on the replica or the primary; geolocation_daily_pkey.
