@@ -25,7 +25,6 @@ _TABLES = {
     "days.json": ("geolocation_daily", {"student_id"}),
     "shares.json": ("shares", {"student_id", "token_digest"}),
     "guardianships.json": ("guardianships", {"student_id"}),
-    "shares.json": ("shares", {"student_id", "token_digest"}),
     "student.json": ("students", {"changed_in", "erased_at"}),
     "devices.json": (
         "devices",

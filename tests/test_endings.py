@@ -50,7 +50,7 @@ def test_sessions_leave_when_they_have_ended(
     assert ended == (2, 0)
     assert str(ended) == "2 sessions, 0 failures to log in gone"
     assert database.query("SELECT count(*) FROM sessions") == [(1,)]
-    assert _run(database) == (0, 0, 0)
+    assert _run(database) == (0, 0)
 
 
 def test_failures_leave_after_a_day(database: conftest.Database) -> None:

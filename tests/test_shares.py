@@ -417,7 +417,7 @@ async def test_so_many_shares_and_no_more(
     with db.direct(database.url) as connection:
         _, other = provision.add_viewer(connection, [child.student_id])
 
-    asked: list[dict[str, Any]] = [
+    asked = [
         _make(both[number % 2], child.viewer_token, child.student_id)
         for number in range(shares.MOST + 10)
     ]
