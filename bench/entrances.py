@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import http.client
 import random
+import statistics
+import time
 from collections.abc import Sequence
 
 import orjson
@@ -47,6 +50,27 @@ class Logins:
         high, low = divmod(at % _HOUSEHOLDS, 256)
         address = self._address or b"10.0.%d.%d" % (high, low)
         return b"%s%s\r\nContent-Length: %d\r\n\r\n%s" % (self._head, address, len(body), body)
+
+
+def unknown_to_wrong(emails: Sequence[str], *, host: str, port: int) -> float:
+    """How long it takes to be told that nobody has an e-mail, to that a password is wrong: medians, in turn."""
+    connection = http.client.HTTPConnection(host, port)
+    seconds: dict[bool, list[float]] = {True: [], False: []}
+    for number, email in enumerate(emails):
+        for is_known in (True, False):
+            one = email if is_known else f"no-{email}"
+            # From everywhere, so that nobody has to wait.
+            headers = {"X-Forwarded-For": f"10.{2 + is_known}.{number // 256}.{number % 256}"}
+            started = time.perf_counter()
+            connection.request(
+                "POST", "/v1/login", orjson.dumps({"email": one, "password": WRONG}), headers
+            )
+            answer = connection.getresponse()
+            answer.read()
+            seconds[is_known].append(time.perf_counter() - started)
+            assert answer.status == 401, answer.status
+    connection.close()
+    return round(statistics.median(seconds[False]) / statistics.median(seconds[True]), 3)
 
 
 def seed(on: world.World) -> list[str]:

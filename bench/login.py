@@ -11,6 +11,7 @@ from bench import bodies, entrances, generator, ingest, open_loop, phones, servi
 from geoingest.access import provision
 
 _SOCKETS = 256
+_COMPARED = 100
 _GUESSER = "198.51.100.7"
 
 
@@ -40,6 +41,9 @@ def run(plan: Plan) -> dict[str, object]:
         enrolled = world.enrol(on, plan.devices)
         emails = entrances.seed(on)
         with service.running(on, settings=entrances.SETTINGS) as target:
+            ratio = entrances.unknown_to_wrong(
+                emails[:_COMPARED], host=target.host, port=target.port
+            )
             laps = [
                 _Lap("fits", plan.logins, entrances.Logins(emails, port=target.port)),
                 _Lap("rush", plan.rush, entrances.Logins(emails, port=target.port)),
@@ -54,6 +58,7 @@ def run(plan: Plan) -> dict[str, object]:
             for name, load in loads.items()
             for key, value in _values(load).items()
         },
+        "unknown_to_wrong": ratio,
         "errors": sum(one.errors for load in loads.values() for one in load.outcomes.values()),
         "valid": rows == acknowledged
         and all(one.kept_schedule for one in loads.values())

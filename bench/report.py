@@ -21,6 +21,7 @@ SECTIONS = (
     extremes.OVERLOAD,
     extremes.SOAK,
     sections.READS,
+    sections.LOGIN,
     ages.UPKEEP,
     ages.ROLLUP,
     ages.RETENTION,

@@ -108,6 +108,34 @@ READS = Section(
         Number("errors", "errors", "= 0"),
     ),
 )
+LOGIN = Section(
+    "login",
+    "Open loop, latency from the intended start: guardians log in with e-mail and password, each from"
+    " an address of its own, beside pings. First as many as fit; then ten times as many, all with the"
+    " right password; then as many guesses from one address. Refused is 429 or 503. A run is valid"
+    " only if the first lap had at least 99.5 % of its logins, the generator itself was late by less"
+    " than 5 ms at p99, and the table holds exactly the acknowledged pings. A primary and its"
+    " streaming replica run beside it.",
+    (
+        Number("fits_p50_ms", "a login, p50, ms"),
+        Number("fits_p99_ms", "the same, p99, ms", "< 100"),
+        Number("fits_per_s", "logins per second"),
+        Number("fits_pings_p99_ms", "pings meanwhile, p99, ms", "< 50"),
+        Number("rush_per_s", "ten times as many: logins per second that were let in"),
+        Number("rush_p99_ms", "these, p99, ms"),
+        Number("rush_refused", "refused at once"),
+        Number("rush_pings_p99_ms", "pings meanwhile, p99, ms", "< 50"),
+        Number("guessed_refused", "as many guesses from one address: refused at once"),
+        Number("guessed_pings_p99_ms", "pings meanwhile, p99, ms", "< 50"),
+        Number(
+            "unknown_to_wrong",
+            "time to refuse an unknown e-mail / a wrong password",
+            "< 1.1",
+            ">= 0.9",
+        ),
+        Number("errors", "errors", "= 0"),
+    ),
+)
 PROVISION = Section(
     "provision",
     "The real command from its start to its end, tokens written to a CSV.",

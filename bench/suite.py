@@ -9,6 +9,7 @@ from bench import (
     capacity,
     directory,
     ingest,
+    login,
     overload,
     peers,
     protocols,
@@ -66,6 +67,7 @@ ALL = (
     Measurement("overload", overload.run, overload.Plan(), overload.QUICK),
     Measurement("soak", soak.run, soak.Plan(minutes=10.0), soak.Plan(minutes=1.0)),
     Measurement("reads", reads.run, reads.Plan(), reads.Plan(students=500, days=5, seconds=10.0)),
+    Measurement("login", login.run, login.Plan(), login.QUICK),
     Measurement("upkeep", upkeep.run, upkeep.Plan(), upkeep.Plan(100, 100.0, 15.0, 2.0, 5.0)),
     Measurement("rollup", rollup.run, rollup.Plan(), rollup.Plan(500, 5, 100)),
     Measurement(
