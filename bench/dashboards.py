@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from bench import questions, world
 from geoingest import db
 from geoingest.access import schools, tokens
@@ -14,12 +16,12 @@ RETURNING viewer_id
 _SCOPE = "INSERT INTO staff_scopes (viewer_id, school_id) VALUES ($1, $2)"
 
 
-def staff(on: world.World) -> str:
-    """Puts all students into a new school; the token of one who sees that school."""
+def staff(on: world.World, students: Sequence[int] | None = None) -> str:
+    """Puts these students, or all, into a new school; the token of one who sees that school."""
     token = tokens.create("viewer")
     with db.direct(on.url) as connection:
         school_id = schools.add(connection, "Europe/Berlin")
-        schools.move(connection, school_id, None)
+        schools.move(connection, school_id, students)
         row = connection.execute(_STAFF, [tokens.digest(token)]).fetchone()
         assert row is not None, "INSERT .. RETURNING gives a row"
         connection.execute(_SCOPE, [row["viewer_id"], school_id])

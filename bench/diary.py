@@ -7,14 +7,19 @@ import collections
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
-from bench import day, ingest, open_loop, questions, stats, timetable
+from bench import day, ingest, open_loop, phones, questions, stats, timetable
 
 # What a phone posts when it is back: the last minute.
 KEPT_PINGS = 12
 KEPT_STORED = b'"stored":12,"duplicate":0,"rejected":[]}'
 _PINGS_OF = {ingest.STORED: 1, KEPT_STORED: KEPT_PINGS}
 # By what one asks for, the streams that tell of it.
-_SIDES = {"pings": ("phones", "bus"), "reads": ("location", "track")}
+_SIDES = {
+    "pings": ("phones", "bus"),
+    "reads": ("location", "track"),
+    "logins": ("logins",),
+    "dashboards": ("dashboard",),
+}
 # Points of the picture.
 _POINTS = 135
 
@@ -65,6 +70,9 @@ def result(
         and bulk.csv_lines == bulk.students,
         "rows": rows,
         "acknowledged": acknowledged,
+        "logins_refused": sum(
+            load.outcomes["logins"].statuses.get(one, 0) for one in phones.REFUSALS
+        ),
         "import_seconds": bulk.seconds,
         "replica_share": questions.replica_share(load.outcomes[name] for name in _SIDES["reads"]),
         "statuses": {name: one.statuses for name, one in load.outcomes.items()},

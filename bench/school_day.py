@@ -14,11 +14,15 @@ import click
 
 from bench import (
     bodies,
+    dashboards,
     day,
     diary,
+    entrances,
     generator,
     ingest,
+    phones,
     provision,
+    questions,
     reads,
     seed,
     service,
@@ -31,6 +35,9 @@ from geoingest.access import provision as access
 # Their clocks say an hour ago, so that these never meet the pings of now,
 # and half a second, so that they never meet the seeded ones.
 _KEPT_AGE_MS = 3_600_500
+# Students of the school that its staff watches.
+_SCHOOL = 3500
+_SOCKETS, _STAFF = 64, 8
 # For the generator's own start.
 _LEAD_SECONDS = 8.0
 
@@ -53,9 +60,16 @@ def run(plan: Plan) -> dict[str, object]:
     with world.databases(with_replica=False) as alone:
         enrolled = world.enrol(alone, plan.devices)
         seeded = seed.fill(alone, days=seed.school_days(plan.days))
+        # Of one school; the others are the platform's other schools.
+        staff = dashboards.staff(alone, [one.student_id for one in enrolled[:_SCHOOL]])
+        emails = entrances.seed(alone)
         on = world.add_replica(alone)
-        with service.running(on) as target, service.jobs(on):
-            load = _load(plan, phases, on, target, enrolled)
+        with (
+            service.running(on, settings=entrances.SETTINGS) as target,
+            service.jobs(on),
+        ):
+            beside = _beside(staff, emails, target.port)
+            load = _load(plan, phases, on, target, enrolled, beside=beside)
             imports_at = timetable.imports_at(phases)
             with _importing(on, plan.students, at=load.zero + imports_at) as imported:
                 click.echo(
@@ -75,6 +89,8 @@ def _load(
     on: world.World,
     target: service.Service,
     enrolled: Sequence[access.Enrolled],
+    *,
+    beside: Sequence[stream.Stream],
 ) -> day.Plan:
     on_buses = round(plan.devices * timetable.BUS_SHARE)
     phones = len(enrolled) - on_buses
@@ -87,11 +103,28 @@ def _load(
             _fleet("phones", enrolled[:phones], target.port),
             _fleet("bus", enrolled[phones:], target.port),
         ],
-        reads.readers(enrolled, days=_days(plan), port=target.port, rate=0),
+        [*reads.readers(enrolled, days=_days(plan), port=target.port, rate=0), *beside],
         timetable.stretches(phases, phones=phones, on_buses=on_buses),
         sum(one.seconds for one in phases),
         time.monotonic() + _LEAD_SECONDS,
     )
+
+
+def _beside(staff: str, emails: Sequence[str], port: int) -> list[stream.Stream]:
+    """Who logs in, and who watches a whole school; when, the timetable knows."""
+    return [
+        stream.Stream(
+            "logins",
+            0,
+            _SOCKETS,
+            entrances.Logins(emails, port=port),
+            (entrances.LOGGED_IN,),
+            phones.REFUSALS,
+        ),
+        stream.Stream(
+            "dashboard", 0, _STAFF, dashboards.asked(staff, port=port), questions.SOURCES
+        ),
+    ]
 
 
 def _fleet(name: str, enrolled: Sequence[access.Enrolled], port: int) -> day.Phones:

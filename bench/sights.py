@@ -35,6 +35,9 @@ _OF_EACH_PHASE = {
     "pings_p99_ms": "posts p99, ms",
     "reads_p50_ms": "reads p50, ms",
     "reads_p99_ms": "reads p99, ms",
+    "logins_per_s": "logins/s",
+    "logins_p99_ms": "logins p99, ms",
+    "dashboards_p99_ms": "dashboards p99, ms",
 }
 
 
@@ -52,7 +55,7 @@ def peers(values: Mapping[str, Any]) -> str:
 def phases(values: Mapping[str, Any]) -> str:
     """The picture, and a row for each phase."""
     rows = [
-        [one["name"], *(markdown.show(one[key]) for key in _OF_EACH_PHASE)]
+        [one["name"], *(markdown.show(one.get(key)) for key in _OF_EACH_PHASE)]
         for one in values["phases"]
     ]
     return f"![latency and rate through the day]({PICTURE})\n\n" + markdown.table(
@@ -95,7 +98,8 @@ SCHOOL_DAY = Section(
     " and each posts the 12 pings it has kept, its latency counted from the moment it comes back,"
     " connecting included. In the bus hour 800 phones post once a second beside the others. Guardians"
     " ask all the time, most at the bells: three in four for the newest position, the others for the"
-    " track of a day, half of them today's. During the lessons `geoingest provision` imports students"
+    " track of a day, half of them today's. In the morning guardians log in, up to twenty a second at"
+    " the first bell; all day a member of staff watches a school of 3,500, all positions at once. During the lessons `geoingest provision` imports students"
     " on the same machine. A primary with the days before, its replica, `geoingest jobs` and the load"
     " generator run beside the service. Valid as `ingest` is, and if all students were imported.",
     (
@@ -106,6 +110,11 @@ SCHOOL_DAY = Section(
         Number("reads_p50_ms", "reads, p50, ms"),
         Number("reads_p99_ms", "the same, p99, ms", "< 50"),
         Number("worst_reads_p99_ms", "the same, p99 of the worst phase, ms", "< 50"),
+        Number("logins_p50_ms", "logins, p50, ms"),
+        Number("logins_p99_ms", "the same, p99, ms", "< 100"),
+        Number("logins_refused", "logins refused at once"),
+        Number("dashboards_p50_ms", "newest position of a school's 3,500, p50, ms"),
+        Number("dashboards_p99_ms", "the same, p99, ms", "< 200"),
         Number("replica_share", "share of the reads answered by the replica"),
         Number("acknowledged", "pings stored"),
         Number("import_seconds", "import of the students, s"),

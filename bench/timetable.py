@@ -31,6 +31,9 @@ class Phase(NamedTuple):
     seconds: float
     posts: Rates
     reads: Rates
+    logins: Rates = (0.0, 0.0)
+    # Of a whole school, by its staff.
+    dashboards: float = 0.0
     bus: float = 0.0
     come: float = 0.0
     # All phones lose the network, are back within seconds and post what they have kept.
@@ -57,13 +60,38 @@ class Stretch(NamedTuple):
 
 
 PHASES = (
-    Phase("night", 25, posts=(0, 20), reads=(5, 5), come=0.05),
-    Phase("morning rush", 60, posts=(20, 900), reads=(5, 130), come=0.95),
-    Phase("first bell", 20, posts=(500, 500), reads=(220, 100), is_bell=True),
-    Phase("lessons", 55, posts=(500, 500), reads=(40, 40), imports=True),
-    Phase("noon", 25, posts=(150, 150), reads=(40, 40)),
-    Phase("last bell", 20, posts=(400, 400), reads=(220, 120), is_bell=True, boards=True),
-    Phase("bus hour", 45, posts=(200, 200), reads=(130, 130), bus=800),
+    Phase("night", 25, posts=(0, 20), reads=(5, 5), logins=(0, 2), come=0.05),
+    Phase(
+        "morning rush",
+        60,
+        posts=(20, 900),
+        reads=(5, 130),
+        logins=(2, 20),
+        dashboards=0.5,
+        come=0.95,
+    ),
+    Phase(
+        "first bell",
+        20,
+        posts=(500, 500),
+        reads=(220, 100),
+        logins=(20, 5),
+        dashboards=1,
+        is_bell=True,
+    ),
+    Phase("lessons", 55, posts=(500, 500), reads=(40, 40), dashboards=1, imports=True),
+    Phase("noon", 25, posts=(150, 150), reads=(40, 40), dashboards=1),
+    Phase(
+        "last bell",
+        20,
+        posts=(400, 400),
+        reads=(220, 120),
+        logins=(5, 2),
+        dashboards=1,
+        is_bell=True,
+        boards=True,
+    ),
+    Phase("bus hour", 45, posts=(200, 200), reads=(130, 130), bus=800, dashboards=0.5),
     Phase("evening", 20, posts=(200, 20), reads=(60, 5)),
 )
 
@@ -76,6 +104,7 @@ def day(*, minutes: float, devices: int) -> list[Phase]:
             seconds=one.seconds * longer,
             posts=_times(one.posts, more),
             reads=_times(one.reads, more),
+            logins=_times(one.logins, more),
             bus=one.bus * more,
         )
         for one in PHASES
@@ -103,6 +132,8 @@ def stretches(phases: Sequence[Phase], *, phones: int, on_buses: int) -> list[St
         found += _reads(one, start)
         found += _bell(one, start, phones) if one.is_bell else _posts(one, start, phones)
         end = start + one.seconds
+        found.append(Stretch("logins", start, end, *one.logins))
+        found.append(Stretch("dashboard", start, end, one.dashboards, one.dashboards))
         if one.bus:
             found.append(Stretch("bus", start, end, one.bus, one.bus))
         if one.boards:

@@ -13,7 +13,17 @@ import pytest
 from bench import diary, fleet, picture, stream, timetable, usage
 
 _PHONES, _ON_BUSES = 420, 80
-_KINDS = ["phones", "phones come", "phones leave", "bus", "bus come", "location", "track"]
+_KINDS = [
+    "phones",
+    "phones come",
+    "phones leave",
+    "bus",
+    "bus come",
+    "location",
+    "track",
+    "logins",
+    "dashboard",
+]
 _KEPT, _NOW = b"kept", b"now"
 
 
