@@ -122,6 +122,8 @@ def test_a_line_that_is_no_json_is_one_rejected_ping() -> None:
         *(_SECONDS, int(_SECONDS), _SECONDS * 1000, int(_SECONDS) * 1000),
         *(_NOW.isoformat(), _NOW.isoformat().replace("+00:00", "Z")),
     ],
+    # Names without the instant: several processes of one run must find the same tests.
+    ids=["s", "whole s", "ms", "whole ms", "offset", "Z"],
 )
 def test_timestamps_of_every_kind(timestamp: float | str) -> None:
     """RFC 3339, seconds and milliseconds, whole or with a fraction, mean the same moment."""

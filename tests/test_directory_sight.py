@@ -54,7 +54,7 @@ async def scene(database: conftest.Database, start: conftest.Start) -> Scene:
         {"student": None},
         {"revoked": True},
     ],
-    ids=str,
+    ids=["no consent", "ended", "not yet", "another's", "nobody's", "revoked"],
 )
 async def test_a_guardian_sees_by_its_terms(scene: Scene, terms: dict[str, object]) -> None:
     """Withdrawn consent, an end that is past, a beginning to come, no line for her any more: 404; others still see her."""
