@@ -7,12 +7,10 @@ import datetime
 import gzip
 from collections.abc import AsyncIterator
 
-import aiohttp
-import psycopg
 import pytest
 
 from geoingest.access import directory_endpoints, directory_import, provision, tokens
-from tests import conftest, directories, guardians, processes
+from tests import conftest, directories, guardians
 
 LOCK = "SELECT pg_try_advisory_lock(4270003) AND pg_advisory_unlock(4270003)"
 
@@ -147,70 +145,6 @@ async def test_a_hundred_thousand_lines_beside_pings(
     assert database.query(query) == [(100_001,)]
     assert set(posted) == {1}
     assert database.query("SELECT count(*) FROM geolocation_data") == [(len(posted),)]
-
-
-async def _is_waiting(database: conftest.Database) -> None:
-    """Until an import waits for a row that the test holds."""
-    query = (
-        "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()"
-        " AND wait_event_type = 'Lock'"
-    )
-    await conftest.until(lambda: database.query(query) == [(1,)])
-
-
-@pytest.mark.parametrize("moment", ["half a body", "half in force"])
-async def test_kill_9_leaves_nothing(database: conftest.Database, moment: str) -> None:
-    """While the body comes, or while it is put in force: nothing of it is there, and the next one may."""
-    token = directories.viewer(database, "admin")
-    headers = {"Authorization": f"Bearer {token}", "Content-Type": directories.NDJSON}
-    database.query("INSERT INTO students (external_id) VALUES ('held')")
-    before = directories.held(database)
-
-    async def body() -> AsyncIterator[bytes]:
-        yield b"".join(b'{"external_id":"s%d"}\n' % number for number in range(20_000))
-        if moment == "half a body":
-            await asyncio.Event().wait()
-        yield b'{"external_id":"held","school":"there"}\n'
-
-    database.query("INSERT INTO schools (external_id) VALUES ('there')")
-    before = directories.held(database)
-    with psycopg.connect(database.url) as holder:
-        holder.execute("SELECT FROM students WHERE external_id = 'held' FOR UPDATE")
-        async with processes.serving(database) as service, aiohttp.ClientSession() as session:
-            url = f"{service.url}/v1/admin/students"
-            put = asyncio.create_task(session.put(url, headers=headers, data=body()))
-            if moment == "half a body":
-                await conftest.until(lambda: database.query(LOCK) == [(False,)])
-            else:
-                await _is_waiting(database)
-            service.kill()
-            with pytest.raises(aiohttp.ClientError):
-                await put
-    await conftest.until(lambda: database.query(LOCK) == [(True,)])
-
-    assert directories.held(database) == before
-
-
-async def test_a_database_that_goes_away_leaves_nothing(
-    admin: directories.Admin, database: conftest.Database
-) -> None:
-    """503, and the same again succeeds."""
-    before = directories.held(database)
-    lines = [{"external_id": "new"}, {"external_id": "dan", "school": "south"}]
-    with psycopg.connect(database.url) as holder:
-        holder.execute("SELECT FROM students WHERE external_id = 'dan' FOR UPDATE")
-        put = asyncio.create_task(admin.put("students", lines))
-        await _is_waiting(database)
-        database.query(
-            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
-            " WHERE datname = current_database() AND wait_event_type = 'Lock'"
-        )
-        answer = await put
-    after = directories.held(database)
-    again = await admin.put("students", lines)
-
-    assert (answer.status, after) == (503, before)
-    assert again.body == {"lines": 2, "added": 1, "changed": 1, "unchanged": 0}
 
 
 async def test_a_body_that_is_cut_leaves_nothing(

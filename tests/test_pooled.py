@@ -12,6 +12,11 @@ import pytest
 from geoingest.local import cluster
 from tests import conftest, poolers
 from tests.test_access import test_tokens_come_and_go_with_the_running_service  # noqa: F401
+from tests.test_directory import (  # noqa: F401
+    admin,
+    test_each_kind_is_added_and_then_unchanged,
+    test_numbers_that_the_platform_chose_are_stepped_around,
+)
 from tests.test_health import test_a_service_that_can_take_pings_is_ready  # noqa: F401
 from tests.test_ingest_end_to_end import (  # noqa: F401
     phone,

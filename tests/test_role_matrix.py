@@ -12,6 +12,7 @@ from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
 
 from geoingest import http, lookup
+from geoingest.access import directory
 from geoingest.api import document
 from geoingest.tracking import desk, endpoints
 from tests import cast, conftest
@@ -53,6 +54,8 @@ OF_BEARER = (
     Door("delete", "/v1/sessions", {}),
     Door("post", "/v1/password", {"json": {"old_password": "a" * 20, "new_password": "b" * 20}}),
 )
+# Of administrators, whose body is not even looked at for anybody else.
+OF_ADMIN = tuple(Door("put", f"/v1/admin/{kind}", {"data": b"no line"}) for kind in directory.KINDS)
 # Nobody has a token yet; and a session that is over may be ended once more. See test_login and test_sessions.
 ELSEWHERE = {("post", "/v1/login"), ("post", "/v1/logout")}
 
@@ -135,7 +138,7 @@ async def test_nobody_is_told_that_at_every_door(ask: Ask, everybody: cast.Cast)
         for doors, numbers in (
             ((*OF_STUDENT, *OF_ALL), (cast.CHILD, cast.UNKNOWN)),
             ((OF_SCHOOL, OF_CLASS), (1, 99)),
-            (OF_BEARER, (0,)),
+            ((*OF_BEARER, *OF_ADMIN), (0,)),
         )
         for door in doors
         for student in numbers
@@ -143,6 +146,16 @@ async def test_nobody_is_told_that_at_every_door(ask: Ask, everybody: cast.Cast)
 
     assert {status for status, _ in answers} == {401}
     assert len(answers) == 1
+
+
+async def test_the_directory_is_closed_to_all_but_administrators(
+    ask: Ask, everybody: cast.Cast
+) -> None:
+    """What a student that is not there is answered, also to who sees everybody."""
+    viewers = {**everybody.foreign, **everybody.seeing}
+    answers = {await ask(door, 0, token) for token in viewers.values() for door in OF_ADMIN}
+
+    assert answers == {await ask(OF_STUDENT[0], cast.UNKNOWN, viewers["guardian"])}
 
 
 async def test_shares_of_others_and_unknown_ones_are_alike(
@@ -185,7 +198,7 @@ def test_every_operation_of_a_viewer_is_in_the_matrix() -> None:
         for method, operation in operations.items()
         if operation.get("security") != [{"device": []}]
     }
-    doors = (*OF_STUDENT, OF_SHARE, *OF_ALL, OF_SCHOOL, OF_CLASS, *OF_BEARER)
+    doors = (*OF_STUDENT, OF_SHARE, *OF_ALL, OF_SCHOOL, OF_CLASS, *OF_BEARER, *OF_ADMIN)
     tried = {(one.method, _anonymous(one.path.partition("?")[0])) for one in doors}
 
     assert {(method, _anonymous(path)) for method, path in offered} - ELSEWHERE == tried
