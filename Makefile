@@ -2,6 +2,8 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+# Each process has databases of its own.
+PARALLEL := --numprocesses 2 --dist loadfile
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
 .PHONY: help run install test fuzz lint audit format bench lock clean
@@ -15,7 +17,7 @@ run: $(VENV)/installed ## everything on this machine, with 50 simulated phones
 install: $(VENV)/installed ## the program in .venv
 
 test: $(VENV)/developing ## all tests, on the embedded PostgreSQL
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest $(PARALLEL)
 
 fuzz: $(VENV)/developing ## ten minutes of what no app sends, to the protocols of the apps
 	@$(BIN)/python -m tests.fuzz_protocols --seconds 600
