@@ -24,6 +24,10 @@ class ImportUnderWayError(errors.GeoingestError):
     """Somebody else changes the directory."""
 
 
+class RefusedError(errors.GeoingestError):
+    """The database has a rule that we do not know of."""
+
+
 def put(
     connection: db.DirectConnection, kind: str, form: directory_reading.Form, file: IO[bytes]
 ) -> directory.Report | directory.Refusal:
@@ -40,8 +44,10 @@ def put(
                 return refusal
             return _put_in_force(connection, kind, reading.lines)
     except _OVERTAKEN as exc:
-        # Its text could hold a row.
         raise ImportUnderWayError("something has changed meanwhile; run it again") from exc
+    except (psycopg.IntegrityError, psycopg.DataError) as exc:
+        # Its text could hold a row.
+        raise RefusedError(f"the database does not take it ({db.sqlstate(exc)})") from exc
 
 
 def _rows(reading: directory_reading.Reading, file: IO[bytes]) -> Iterator[directory_reading.Row]:
