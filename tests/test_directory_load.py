@@ -51,8 +51,8 @@ async def test_a_file_makes_what_a_body_makes(
     back = await admin.put("classes", [dict(zip(("external_id", "school"), two, strict=True))])
 
     assert [code for code, *_ in again] == [0] * 5
-    assert again[3] == (0, "4 lines: 0 added, 0 changed, 3 unchanged\n", "")
-    assert moved == (0, "1 lines: 0 added, 1 changed, 0 unchanged\n", "")
+    assert again[3] == (0, "lines: 4, added: 0, changed: 0, unchanged: 3\n", "")
+    assert moved == (0, "lines: 1, added: 0, changed: 1, unchanged: 0\n", "")
     assert back.body["changed"] == 1
     assert directories.held(database) == over_http
 
@@ -71,7 +71,7 @@ def test_it_reads_from_a_pipe(database: conftest.Database) -> None:
 
     missing = commands.run("directory", "load", "staff", "--file", "/no/where", database=database)
 
-    assert [one.stdout for one in results] == ["1 lines: 1 added, 0 changed, 0 unchanged\n"] * 2
+    assert [one.stdout for one in results] == ["lines: 1, added: 1, changed: 0, unchanged: 0\n"] * 2
     assert (missing.exit_code, missing.stdout) == (1, "")
     assert missing.stderr == "geoingest: cannot read /no/where: No such file or directory\n"
 
@@ -88,7 +88,7 @@ def test_bad_lines_are_named_on_stderr_and_nothing_changes(
     assert (code, out) == (1, "")
     told = words.splitlines()
     assert told[:3] == ["line 3: unknown_class", "line 4: missing external_id", "line 5: malformed"]
-    assert told[-1] == "geoingest: 2002 bad lines, nothing was changed"
+    assert told[-1] == "geoingest: bad lines: 2002, nothing was changed"
     assert len(told) == 1_001
     assert "canary" not in words
     assert directories.held(filled) == before

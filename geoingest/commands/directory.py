@@ -50,14 +50,14 @@ def directory_load_command(
         done = directory_load.put(connection, kind, form, file)
     if isinstance(done, directory.Report):
         click.echo(
-            f"{done.lines} lines: {done.added} added, {done.changed} changed,"
-            f" {done.unchanged} unchanged"
+            f"lines: {done.lines}, added: {done.added}, changed: {done.changed},"
+            f" unchanged: {done.unchanged}"
         )
         return
     for one in done.bad_lines:
         field = f" {one.field}" if one.field else ""
         click.echo(f"line {one.line}: {one.reason}{field}", err=True)
-    click.echo(f"geoingest: {done.bad} bad lines, nothing was changed", err=True)
+    click.echo(f"geoingest: bad lines: {done.bad}, nothing was changed", err=True)
     sys.exit(1)
 
 

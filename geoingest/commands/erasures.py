@@ -23,7 +23,7 @@ def erase_command(
 ) -> None:
     """Remove everything held of a student, for good; prints how much it was.
 
-    Pings, hours, days, rejects, archived days, devices, the student, and viewers who could see nobody
+    Pings, hours, days, rejects, archived days, devices, the student, and guardians who could see nobody
     else; the record of who looked stays, it holds no position. It takes a minute, and services may run
     meanwhile. Safe to repeat after a failure.
 
