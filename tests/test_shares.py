@@ -5,14 +5,15 @@ from __future__ import annotations
 import asyncio
 import datetime
 import itertools
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
 import aiohttp
 import pytest
 
-from geoingest import db
+from geoingest import connections, db, errors
 from geoingest.access import provision, shares, tokens
+from geoingest.bearer import Bearer
 from geoingest.lifecycle import shares as lifecycle_shares
 from geoingest.local import cluster
 from geoingest.tracking import formats
@@ -230,6 +231,36 @@ async def test_a_body_that_is_too_long_is_refused(
     answer = await _send(primary, child.viewer_token, "POST", path, data=b"[" * 5000)
 
     assert answer.status == 413
+
+
+async def test_a_body_that_does_not_come_is_not_waited_for(
+    database: conftest.Database, start: conftest.Start, child: provision.Enrolled
+) -> None:
+    """408 within the time that a body may take, and nothing is made."""
+    running = await start(database.settings(database_replica_url="", body_timeout_seconds=0.2))
+    path = f"/v1/students/{child.student_id}/shares"
+
+    async def slowly() -> AsyncIterator[bytes]:
+        yield b"{"
+        await asyncio.sleep(60)
+
+    answer = await _send(running, child.viewer_token, "POST", path, data=slowly())
+
+    assert (answer.status, answer.body["reason"]) == (408, "body_timeout")
+    assert database.query("SELECT count(*) FROM shares") == [(0,)]
+
+
+async def test_without_the_primary_there_are_no_shares() -> None:
+    """Not now: neither made, listed nor ended, and the caller is told to come again."""
+    nobody = await connections.primary_pool(
+        "postgresql://127.0.0.1:1/nobody", size=1, timeout_seconds=1
+    )
+    kept, bearer = shares.Shares(nobody), Bearer(1)
+
+    for question in (kept.add(bearer, 1, HOUR), kept.of_student(bearer, 1), kept.end(bearer, 1)):
+        with pytest.raises(errors.DatabaseUnavailableError):
+            await question
+    nobody.terminate()
 
 
 async def test_shares_are_listed_for_who_sees_the_student(
