@@ -1,4 +1,4 @@
--- The database's roles, run by a superuser on the primary, and again after an update: psql -f sql/roles.sql
+-- The database's roles, run on the primary by who may make roles, and again after an update: psql -f sql/roles.sql
 -- Nobody gets a password here: \password geoingest_ingest. What each may do in a database, `geoingest migrate` says
 -- (grants.sql).
 --
@@ -34,12 +34,27 @@ BEGIN
         ) AS wanted (role_name, most_connections, settings)
     LOOP
         IF to_regrole(one.role_name) IS NULL THEN
-            EXECUTE format('CREATE ROLE %I', one.role_name);
+            EXECUTE format('CREATE ROLE %I LOGIN', one.role_name);
         END IF;
-        EXECUTE format(
-            'ALTER ROLE %I LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION NOBYPASSRLS',
-            one.role_name
-        );
+        -- Not where there is nothing to take: on a managed host, where nobody is a superuser, it is refused.
+        IF EXISTS (
+            SELECT
+            FROM pg_roles AS role
+            WHERE
+                role.rolname = one.role_name
+                AND (
+                    role.rolsuper
+                    OR role.rolcreatedb
+                    OR role.rolcreaterole
+                    OR role.rolreplication
+                    OR role.rolbypassrls
+                )
+        ) THEN
+            EXECUTE format(
+                'ALTER ROLE %I NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION NOBYPASSRLS',
+                one.role_name
+            );
+        END IF;
         IF (SELECT role.rolconnlimit FROM pg_roles AS role WHERE role.rolname = one.role_name) = -1 THEN
             EXECUTE format('ALTER ROLE %I CONNECTION LIMIT %s', one.role_name, one.most_connections);
         END IF;

@@ -14,7 +14,7 @@ import pytest
 
 from geoingest import config
 from geoingest.access import passphrases, provision, tokens
-from geoingest.local import cluster
+from geoingest.local import cluster, roles
 from tests import commands, conftest, processes
 
 STUDENT, DEVICE = 7301902846, 1987654321
@@ -38,6 +38,11 @@ BREAK = (
     "ALTER TABLE geolocation_data RENAME TO away",
     'CREATE VIEW geolocation_data AS SELECT student_id, "timestamp", device_id, leak(latitude)'
     " AS latitude, longitude, accuracy, altitude, speed, course, battery, NULL::smallint AS flags, received_at FROM away",
+    "ALTER TABLE geolocation_seen RENAME TO seen_away",
+    "CREATE VIEW geolocation_seen AS TABLE geolocation_data",
+    f"GRANT SELECT ON geolocation_seen TO {roles.READ}",
+    f"GRANT EXECUTE ON FUNCTION leak(double precision) TO {roles.READ}",
+    f"GRANT INSERT ON geolocation_data TO {roles.INGEST}",
 )
 STRANGER = "gi_dev_StrangersCanaryToken"
 

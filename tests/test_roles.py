@@ -158,6 +158,7 @@ def test_nothing_is_granted_on_a_month(database: conftest.Database) -> None:
     database.query("ALTER DEFAULT PRIVILEGES GRANT SELECT ON TABLES TO PUBLIC")
     database.query(f"ALTER DEFAULT PRIVILEGES IN SCHEMA public GRANT ALL ON TABLES TO {roles.READ}")
     database.query(f"GRANT SELECT (latitude) ON {MONTH} TO {roles.INGEST}")
+    database.administer("GRANT CREATE ON SCHEMA public TO PUBLIC")
     before = _granted(database)
 
     migrations.run(database.url, detail_days=90, now=NOW)
@@ -167,6 +168,8 @@ def test_nothing_is_granted_on_a_month(database: conftest.Database) -> None:
     assert len(before) == 1
     assert made
     assert _granted(database) == []
+    may_create = "SELECT has_schema_privilege($1::name, 'public', 'CREATE')"
+    assert database.query(may_create, roles.READ) == [(False,)]
     owners = database.query(
         "SELECT DISTINCT relowner::regrole::text FROM pg_class WHERE relname ~ '^geolocation_'"
     )

@@ -60,7 +60,8 @@ class Found(NamedTuple):
             "owns tables, or may become who does": self.owns_tables,
             "is granted something on a partition, past row-level security": self.is_granted_a_month,
             "reads positions past row-level security": self.reads_all_positions,
-            "may make tables in the schema public": self.makes_tables,
+            "may make tables in the schema public, which geoingest migrate forbids,"
+            " up to PostgreSQL 14 after ALTER SCHEMA public OWNER TO pg_database_owner": self.makes_tables,
         }
         return next((words for words, holds in reasons.items() if holds), None)
 
