@@ -48,8 +48,9 @@ class Body(Protocol):
 class Imports:
     """Puts bodies into the directory."""
 
-    def __init__(self, connect: Connect) -> None:
+    def __init__(self, connect: Connect, *, most_seconds: float = MOST_SECONDS) -> None:
         self._connect = connect
+        self._most_seconds = most_seconds
 
     async def put(
         self, kind: str, form: directory_reading.Form, body: Body, bearer: Bearer
@@ -59,7 +60,7 @@ class Imports:
         DirectoryBusyError beside another import; BodyTooLargeError, BodyTimeoutError, ServiceError.
         """
         try:
-            async with asyncio.timeout(MOST_SECONDS), _open(self._connect) as connection:
+            async with asyncio.timeout(self._most_seconds), _open(self._connect) as connection:
                 is_confirmed = _watch_standby(connection)
                 await connection.execute("BEGIN")
                 await _hold(connection)
