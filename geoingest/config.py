@@ -84,7 +84,9 @@ class Config:
     max_body_bytes: int = _setting("GEOINGEST_MAX_BODY_BYTES", 2097152, "one request, decompressed")
     max_body_pings: int = _setting("GEOINGEST_MAX_BODY_PINGS", 5000, "one request")
     body_timeout_seconds: float = _setting(
-        "GEOINGEST_BODY_TIMEOUT_SECONDS", 10.0, "from the headers to the last byte of the body"
+        "GEOINGEST_BODY_TIMEOUT_SECONDS",
+        8.0,
+        "for the headers, and from there to the last byte of the body",
     )
     device_requests_per_second: float = _setting(
         "GEOINGEST_DEVICE_REQUESTS_PER_SECOND",

@@ -31,7 +31,8 @@ SAMPLE_SECONDS = 0.5
 _READY_SECONDS = 5.0
 _POLL_SECONDS = 0.02
 _WANTED_FILES = 12_000
-_LINGERING_SECONDS = 2.0
+# With the body's time less than ten seconds.
+_LINGERING_SECONDS = 1.0
 _DRAIN_SECONDS = 1.0
 # A young collection looks at few objects, and so does one of what was left by five of them: none is
 # a long pause. 20,000 and 20 let two bells of 5,000 phones gather for one that took a second on a

@@ -6,6 +6,7 @@ for a student that is not theirs. Both before a byte of the body is read.
 
 from __future__ import annotations
 
+import asyncio
 import functools
 from collections.abc import AsyncIterator
 
@@ -17,6 +18,8 @@ from geoingest.access import administrators, directory, directory_import, direct
 
 MOST_BYTES = 64 * 2**20
 _PIECE_BYTES = 16 * 1024
+# Whoever takes longer for one keeps all others from importing.
+_PIECE_SECONDS = 5.0
 FORMS: dict[str, directory_reading.Form] = {"application/x-ndjson": "ndjson", "text/csv": "csv"}
 
 
@@ -39,10 +42,10 @@ class Body:
         self.is_whole = False
 
     async def pieces(self) -> AsyncIterator[bytes]:
-        """Each as it comes; BodyTooLargeError, BrokenBodyError where it is cut."""
+        """Each as it comes; BodyTooLargeError, BrokenBodyError where it is cut, BodyTimeoutError where it stalls."""
         content, count = self._request.content, 0
         try:
-            while piece := await content.read(_PIECE_BYTES):
+            while piece := await self._piece():
                 count += len(piece)
                 if count > MOST_BYTES:
                     raise errors.BodyTooLargeError(f"send at most {MOST_BYTES} bytes")
@@ -52,6 +55,20 @@ class Body:
             content.feed_eof()
             raise errors.BrokenBodyError from exc
         self.is_whole = True
+
+    async def _piece(self) -> bytes:
+        """A whole one, or the last."""
+        piece = b""
+        try:
+            async with asyncio.timeout(_PIECE_SECONDS):
+                while len(piece) < _PIECE_BYTES:
+                    part = await self._request.content.read(_PIECE_BYTES - len(piece))
+                    if not part:
+                        break
+                    piece += part
+        except TimeoutError as exc:
+            raise errors.BodyTimeoutError from exc
+        return piece
 
 
 class Endpoints:

@@ -49,8 +49,8 @@ class Owner(Protocol):
 
     def went(self, connection: Connection) -> None: ...
 
-    def other(self) -> asyncio.Protocol:
-        """A connection of aiohttp's."""
+    def other(self, deadline: float) -> asyncio.Protocol:
+        """A connection of aiohttp's; by then it must have the head that has begun."""
         ...
 
 
@@ -64,6 +64,7 @@ class Connection(asyncio.Protocol):
         self._reading = reading.Reading(owner.doors, owner.limits.max_body_bytes)
         self._is_within_request = False
         self._early = b""
+        self._is_paused = False
         self._given: posted.Posted | None = None
         self._reply: door.Reply | None = None
         self._started = 0.0
@@ -94,22 +95,12 @@ class Connection(asyncio.Protocol):
         if self.transport is None:
             # What came too early is read later; by then the phone may be gone.
             return
-        if self.is_busy:
+        if self.is_busy or self._early:
             # Sent before the answer to the last one: it waits, and nothing behind it is read.
             self._early += data
-            self._of_transport().pause_reading()
+            self._pause()
             return
-        found = self._reading.feed(data)
-        if isinstance(found, posted.Posted):
-            self._early, self._reading.rest = self._reading.rest, b""
-            self._take(found)
-        elif found is reading.Unfinished.FOREIGN:
-            self._hand_on(self._reading.rest)
-        elif not self._is_within_request:
-            self._is_within_request = True
-            # Headers may not take longer than silence may.
-            due = self._loop.time() + self._owner.limits.body_timeout_seconds
-            self.deadline = min(self.deadline, due)
+        self._read(data)
 
     def expire(self) -> None:
         """It was silent for too long: a half-sent body is told so, everything else just ends."""
@@ -142,6 +133,37 @@ class Connection(asyncio.Protocol):
     def set_exception(self, error: errors.ServiceError) -> None:
         """The batch did not commit, or that is not certain: the phone keeps its pings."""
         self._answer_problem(http.problem(error))
+
+    def _read(self, data: bytes) -> None:
+        found = self._reading.feed(data)
+        if isinstance(found, posted.Posted):
+            self._early, self._reading.rest = self._reading.rest, b""
+            self._take(found)
+            return
+        # All that came early is read.
+        self._resume()
+        if found is reading.Unfinished.FOREIGN:
+            self._hand_on(self._reading.rest)
+        elif not self._is_within_request:
+            self._is_within_request = True
+            # Headers may not take longer than silence may.
+            due = self._loop.time() + self._owner.limits.body_timeout_seconds
+            self.deadline = min(self.deadline, due)
+
+    def _read_early(self) -> None:
+        early, self._early = self._early, b""
+        if self.transport is not None:
+            self._read(early)
+
+    def _pause(self) -> None:
+        if not self._is_paused:
+            self._is_paused = True
+            self._of_transport().pause_reading()
+
+    def _resume(self) -> None:
+        if self._is_paused:
+            self._is_paused = False
+            self._of_transport().resume_reading()
 
     def _take(self, given: posted.Posted) -> None:
         self._begin(given)
@@ -194,9 +216,10 @@ class Connection(asyncio.Protocol):
             return
         self._rest()
         if self._early:
-            early, self._early = self._early, b""
-            transport.resume_reading()
-            self._loop.call_soon(self.data_received, early)
+            # Not at once: each of many may be answered before it returns.
+            self._loop.call_soon(self._read_early)
+        else:
+            self._resume()
 
     def _rest(self) -> None:
         self.deadline = self._loop.time() + self._owner.limits.keepalive_seconds
@@ -204,7 +227,8 @@ class Connection(asyncio.Protocol):
     def _hand_on(self, raw: bytes) -> None:
         transport = self._of_transport()
         self._owner.went(self)
-        other = self._owner.other()
+        due = self._loop.time() + self._owner.limits.body_timeout_seconds
+        other = self._owner.other(min(self.deadline, due))
         transport.set_protocol(other)
         other.connection_made(transport)
         other.data_received(raw)

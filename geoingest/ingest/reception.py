@@ -9,7 +9,7 @@ from typing import Any
 from aiohttp import web
 from typing_extensions import override
 
-from geoingest.ingest import connection, door
+from geoingest.ingest import connection, door, onward
 
 _SWEEP_SECONDS = 1.0
 
@@ -21,12 +21,13 @@ class Reception:
         self,
         doors: door.Doors,
         limits: connection.Limits,
-        other: Callable[[], asyncio.Protocol],
+        other: Callable[[], web.RequestHandler],
     ) -> None:
         self.doors = doors
         self.limits = limits
-        self.other = other
+        self._other = other
         self._connections: set[connection.Connection] = set()
+        self._onward: set[onward.Onward] = set()
         self._empty = asyncio.Event()
 
     def __call__(self) -> connection.Connection:
@@ -43,6 +44,18 @@ class Reception:
         if not self._connections:
             self._empty.set()
 
+    def other(self, deadline: float) -> onward.Onward:
+        """Aiohttp's protocol for a connection that is handed on."""
+        one = onward.Onward(
+            self._other(), self, head_seconds=self.limits.body_timeout_seconds, deadline=deadline
+        )
+        self._onward.add(one)
+        return one
+
+    def left(self, one: onward.Onward) -> None:
+        """A connection that was handed on is closed."""
+        self._onward.discard(one)
+
     async def run(self) -> None:
         """Sweeps for as long as the process lives; ends only when cancelled."""
         loop = asyncio.get_running_loop()
@@ -51,6 +64,8 @@ class Reception:
             now = loop.time()
             for one in [one for one in self._connections if one.deadline < now]:
                 one.expire()
+            for late in [one for one in self._onward if one.deadline < now]:
+                late.expire()
 
     async def close(self, *, seconds: float) -> None:
         """Ends all connections, those with an answer due when it is given or the time is up."""
@@ -79,6 +94,8 @@ class Runner(web.AppRunner):
         shutdown_timeout: float,
         **options: Any,  # the runner's own
     ) -> None:
+        # Outermost, because only what is outside of it is not within a request.
+        application.middlewares.insert(0, onward.watch)
         super().__init__(
             application,
             keepalive_timeout=limits.keepalive_seconds,
@@ -108,7 +125,7 @@ class Runner(web.AppRunner):
         if self._sweeping is not None:
             self._sweeping.cancel()
 
-    def _hand_on(self) -> asyncio.Protocol:
+    def _hand_on(self) -> web.RequestHandler:
         server = super().server
         assert server is not None, "it was set up"  # noqa: S101  # before any site listens
         return server()
