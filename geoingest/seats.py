@@ -8,7 +8,8 @@ from collections.abc import AsyncIterator
 
 from geoingest import errors
 
-_PATIENCE_SECONDS = 1.0
+# Longer than whoever sits waits for a replica that hangs, before the primary is asked.
+_PATIENCE_SECONDS = 3.0
 # So many for each seat; a guess.
 _MOST_WAITING = 10
 

@@ -90,7 +90,7 @@ async def test_the_check_finds_a_database_that_acknowledges_before_the_disk() ->
     with clusters.alone(_LAZY) as made:
         database = clusters.database(made)
         school = clusters.school(database, students=PHONES)
-        database.query("ALTER ROLE CURRENT_USER SET synchronous_commit = off")
+        database.administer("ALTER ROLE geoingest_ingest SET synchronous_commit = off")
         async with (
             processes.serving(database) as service,
             senders.posting(service.url, school, log),

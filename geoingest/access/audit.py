@@ -76,6 +76,12 @@ class Audit:
         """False while nothing can be put on record, so that nothing can be shown."""
         return self._is_open
 
+    def require_open(self) -> None:
+        """DatabaseUnavailableError while nothing can be put on record: what is asked then need not be looked up."""
+        if not self._is_open:
+            _unrecorded[errors.DatabaseUnavailableError.reason].inc()
+            raise errors.DatabaseUnavailableError
+
     async def record(self, lookups: Sequence[lookup.Lookup]) -> list[bool]:
         """Once they are committed, which of them: those of whom the bearer sees at that moment.
 

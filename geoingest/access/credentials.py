@@ -92,8 +92,9 @@ class Credentials:
                 await self.refresh()
             except db.DRIVER_ERRORS as exc:
                 log.debug("credentials not refreshed", extra={"reason": db.sqlstate(exc)})
-                if db.is_standby(exc):
-                    # A pooler was led to another server under the pool's connections.
+                if db.is_standby(exc) or isinstance(exc, TimeoutError):
+                    # A pooler was led to another server under the pool's connections; or they all lead to
+                    # one that hangs, and to wait for each of them would take too long.
                     await self._pool.expire_connections()
             await asyncio.sleep(POLL_SECONDS)
 

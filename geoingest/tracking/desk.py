@@ -42,9 +42,15 @@ class Bearers(Protocol):
 
 
 class Record(Protocol):
-    """The port to the audit: which are committed, or ServiceError; none of whom the bearer does not see."""
+    """The port to the audit."""
 
-    async def __call__(self, lookups: Sequence[lookup.Lookup]) -> list[bool]: ...
+    def require_open(self) -> None:
+        """ServiceError while nothing can be put on record."""
+        ...
+
+    async def record(self, lookups: Sequence[lookup.Lookup]) -> list[bool]:
+        """Which are committed, or ServiceError; none of whom the bearer does not see."""
+        ...
 
 
 class Question(NamedTuple):
@@ -72,6 +78,7 @@ class Desk:
         self, question: Question, query: replica.Query[T], count: Callable[[T], int | None]
     ) -> replica.Answer[T]:
         """What the bearer is shown of one student, which is on record by then with its rows."""
+        self._record.require_open()
         bearer = await self._bearers.find(question.token)
         if bearer.share_id and question.kind not in lookup.BY_SHARE:
             raise errors.NotFoundError
@@ -84,7 +91,7 @@ class Desk:
             question.end,
             count(answer.result),
         )
-        if not all(await self._record([asked])):
+        if not all(await self._record.record([asked])):
             await self._bearers.confirm(question.token)
             raise errors.NotFoundError
         return answer
@@ -118,6 +125,7 @@ class Desk:
                 return [], {}
             return students, await query(connection, students)
 
+        self._record.require_open()
         bearer = await self._bearers.find(token)
         answer = await self._ask(bearer, wanted, permitted)
         students, found = answer.result
@@ -125,7 +133,7 @@ class Desk:
             lookup.Lookup(bearer, one, "locations", None, None, int(one in found))
             for one in students
         ]
-        recorded = await self._record(looked)
+        recorded = await self._record.record(looked)
         shown = {one for one, is_recorded in zip(students, recorded, strict=True) if is_recorded}
         if not shown or (wanted is not None and len(shown) < len(students)):
             # Nobody is seen by who is still known, or somebody is not who was wanted.
