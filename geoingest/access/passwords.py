@@ -35,8 +35,8 @@ _THREADS = 2
 _MOST_WAITING_SECONDS = 0.1
 # Of the cost of one in the mean of all: some dozen back.
 _NEWEST_SHARE = 0.1
-# On two busy cores: with 0 the event loop waits 5.8 ms for its turn at p99, with 5 4.7, without hashes 4.1;
-# with 10 or 19 it gains little more, and a hash takes up to 0.3 s.
+# A guess between two harms: with 0 hashes are in the event loop's way on busy cores, with 19 one takes 0.3 s
+# there. `bench login` says what comes of it.
 _NICENESS = 5
 
 
