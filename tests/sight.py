@@ -21,14 +21,18 @@ def seen(
     if not _is_let_in(town, bearer):
         return {}
     asked = set(towns.STUDENTS if among is None else among)
+    shared_since = towns.ALWAYS
     if bearer.share_id:
+        shared_since = now.shared_since
         asked &= {town.shares[bearer.share_id - 1].student_id}
     reasons = {
         student_id: _since(town, bearer.viewer_id, student_id, now)
         for student_id, student in enumerate(town.students, start=1)
         if student_id in asked and not student.is_erased
     }
-    return {student_id: min(since) for student_id, since in reasons.items() if since}
+    return {
+        student_id: max(shared_since, min(since)) for student_id, since in reasons.items() if since
+    }
 
 
 def _is_let_in(town: towns.Town, bearer: towns.Bearer) -> bool:

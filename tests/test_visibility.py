@@ -19,6 +19,7 @@ _CONDITION = re.compile(r"^ *AND (?!.*\($).*$")
 _SEVERAL = {
     "every session is good": ("AND (by_session = 0 OR EXISTS (", "AND (TRUE OR EXISTS ("),
     "a share shows all": ("among := ARRAY[shared];", ""),
+    "a share shows the past": ("share.created_at - interval '1 day'", "'-infinity'::timestamptz"),
     "erased is seen among all": ("WHERE student.erased_at IS NULL;", ";"),
     "erased is seen among some": (
         "WHERE student.student_id = any(among) AND student.erased_at IS NULL;",

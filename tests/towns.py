@@ -101,6 +101,11 @@ class Clock(NamedTuple):
         return self.now.astimezone(zoneinfo.ZoneInfo(self.zone)).replace(second=0, microsecond=0)
 
     @property
+    def shared_since(self) -> datetime.datetime:
+        """How far back a share shows: a day from when it was made, which was two hours ago."""
+        return self.now - datetime.timedelta(hours=26)
+
+    @property
     def opened_at(self) -> datetime.datetime:
         """When a school that is open has opened: two hours ago."""
         return (self.local - datetime.timedelta(hours=2)).astimezone(datetime.UTC)
