@@ -33,7 +33,12 @@ def public(settings: config.Config, service: parts.Service) -> web.Application:
     seconds = settings.body_timeout_seconds
     app.add_routes(endpoints.routes(service.doors, body_timeout_seconds=seconds))
     reading = tracking_endpoints.Endpoints(
-        desk.Desk(service.bearers, service.seats, service.replica, service.audit),
+        desk.Desk(
+            service.bearers,
+            service.seats,
+            service.replica,
+            desk.Records(few=service.audit, many=service.wide_audit),
+        ),
         detail_days=settings.detail_days,
         rollup_days=settings.rollup_days,
         lookup_days=settings.lookup_days,

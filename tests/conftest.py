@@ -178,6 +178,7 @@ async def start() -> AsyncIterator[Start]:
                     bool(service.queue.open_lanes)
                     and service.credentials.is_fresh
                     and service.audit.is_open
+                    and service.wide_audit.is_open
                 )
             )
             return Running(service, client, admin)

@@ -109,6 +109,7 @@ def served(database: conftest.Database, school: list[provision.Enrolled]) -> Ite
                     service.credentials.is_fresh
                     and bool(service.queue.open_lanes)
                     and service.audit.is_open
+                    and service.wide_audit.is_open
                 )
             )
             ports.put(runner.addresses[0][1])

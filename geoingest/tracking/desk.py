@@ -20,6 +20,9 @@ from geoingest.tracking import replica
 
 T = TypeVar("T")
 
+# A guess: what a guardian may have, and a class.
+_FEW = 50
+
 
 class Bearers(Protocol):
     """The port to access: whose is a token?"""
@@ -53,6 +56,13 @@ class Record(Protocol):
         ...
 
 
+class Records(NamedTuple):
+    """Where look-ups are recorded: of `many` students elsewhere, so that they keep nobody waiting."""
+
+    few: Record
+    many: Record
+
+
 class Question(NamedTuple):
     """Who asks, about whom, and what."""
 
@@ -67,18 +77,18 @@ class Desk:
     """Every answer of the read side comes from here."""
 
     def __init__(
-        self, bearers: Bearers, room: seats.Seats, source: replica.Replica, record: Record
+        self, bearers: Bearers, room: seats.Seats, source: replica.Replica, records: Records
     ) -> None:
         self._bearers = bearers
         self._seats = room
         self._source = source
-        self._record = record
+        self._records = records
 
     async def answer(
         self, question: Question, query: replica.Query[T], count: Callable[[T], int | None]
     ) -> replica.Answer[T]:
         """What the bearer is shown of one student, which is on record by then with its rows."""
-        self._record.require_open()
+        self._records.few.require_open()
         bearer = await self._bearers.find(question.token)
         if bearer.share_id and question.kind not in lookup.BY_SHARE:
             raise errors.NotFoundError
@@ -91,7 +101,7 @@ class Desk:
             question.end,
             count(answer.result),
         )
-        if not all(await self._record.record([asked])):
+        if not all(await self._records.few.record([asked])):
             await self._bearers.confirm(question.token)
             raise errors.NotFoundError
         return answer
@@ -125,7 +135,7 @@ class Desk:
                 return [], {}
             return students, await query(connection, students)
 
-        self._record.require_open()
+        self._records.few.require_open()
         bearer = await self._bearers.find(token)
         answer = await self._ask(bearer, wanted, permitted)
         students, found = answer.result
@@ -133,7 +143,8 @@ class Desk:
             lookup.Lookup(bearer, one, "locations", None, None, int(one in found))
             for one in students
         ]
-        recorded = await self._record.record(looked)
+        record = self._records.few if len(looked) <= _FEW else self._records.many
+        recorded = await record.record(looked)
         shown = {one for one, is_recorded in zip(students, recorded, strict=True) if is_recorded}
         if not shown or (wanted is not None and len(shown) < len(students)):
             # Nobody is seen by who is still known, or somebody is not who was wanted.
