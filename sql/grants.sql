@@ -77,6 +77,7 @@ GRANT SELECT, INSERT, UPDATE, DELETE ON guardianships TO geoingest_ingest;
 -- Who looked is written by the one and read by the other; neither changes it.
 GRANT INSERT ON lookups TO geoingest_ingest;
 GRANT EXECUTE ON FUNCTION seen_by(integer, bigint, integer, bigint[]) TO geoingest_ingest;
+GRANT EXECUTE ON FUNCTION school_of(integer) TO geoingest_ingest;
 
 -- Questions; each table with row-level security, but for the last, in which nobody is.
 GRANT SELECT ON geolocation_seen TO geoingest_read;

@@ -7,6 +7,8 @@
 -- geoingest_ingest  writes, and cannot read a coordinate; DATABASE_URL of `geoingest serve`
 -- geoingest_read    reads under row-level security; DATABASE_READ_URL and DATABASE_REPLICA_URL of `geoingest serve`
 --
+-- Who reads wants the first of what an index has in order; a plan that expects one row would rather read a whole day
+-- of them and sort it: of 3,500 students 190,000 blocks instead of 14,000.
 -- Together their connections leave some of 200 to others; a limit that was set by hand stays as it is.
 -- The timeouts live with the role: poolers refuse them as start-up parameters and some hosts drop them silently.
 -- The keepalives: a client that is gone without a word in the middle of a COPY holds its keys, and no other timeout
@@ -28,7 +30,8 @@ BEGIN
                     60,
                     ARRAY[
                         'idle_in_transaction_session_timeout = ''15s''',
-                        'default_transaction_read_only = on'
+                        'default_transaction_read_only = on',
+                        'enable_sort = off'
                     ]
                 )
         ) AS wanted (role_name, most_connections, settings)

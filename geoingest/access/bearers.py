@@ -38,7 +38,6 @@ class Bearers:
         self._rates = rates.Rates(requests_per_second)
         self._tokens = enquiries.Enquiries[bytes](primary, "bearers_by_token")
         self._subjects = enquiries.Enquiries[str](primary, "bearers_by_external_id")
-        self._homes = enquiries.Enquiries[int](primary, "schools_of_viewers")
         # By the token's digest.
         self._known = shelf.Shelf[bytes, Bearer](most=most_known, seconds=_KNOWN_SECONDS, now=now)
         self._schools = shelf.Shelf[int, int](most=MOST_KNOWN, seconds=_KNOWN_SECONDS, now=now)
@@ -69,14 +68,9 @@ class Bearers:
         if not await self._ask("sees", *bearer, student_id):
             raise errors.NotFoundError
 
-    async def school(self, bearer: Bearer) -> int:
-        """The school with which the bearer shares its seats; 0 where it is of none."""
-        school_id = self._schools.get(bearer.viewer_id)
-        if school_id is None:
-            row = await self._homes.ask(bearer.viewer_id)
-            school_id = 0 if row is None else int(row["school_id"])
-            self._schools.put(bearer.viewer_id, school_id)
-        return school_id
+    def school(self, bearer: Bearer) -> int:
+        """The school with which a bearer that was found shares its seats; 0 where it is of none."""
+        return self._schools.get(bearer.viewer_id) or 0
 
     async def _look_up(self, token: str, digest: bytes) -> Bearer:
         self._known.drop(digest)
@@ -91,6 +85,7 @@ class Bearers:
             raise errors.UnauthenticatedError
         bearer = Bearer(row["viewer_id"], row["session_id"], row["share_id"])
         self._known.put(digest, bearer, seconds=seconds)
+        self._schools.put(bearer.viewer_id, row["school_id"])
         return bearer
 
     async def _ask(self, query: str, *values: object) -> bool:

@@ -147,7 +147,7 @@ class Viewers:
     async def _ask(self, query: str, bearer: Bearer, *values: object) -> list[db.Record]:
         try:
             async with (
-                self._seats.of(await self._bearers.school(bearer)),
+                self._seats.of(self._bearers.school(bearer)),
                 self._primary.acquire(timeout=db.CONNECT_SECONDS) as connection,
             ):
                 return await connection.fetch(db.queries()[query], *values)

@@ -62,66 +62,53 @@ GROUP BY
     piece;
 
 -- name: bearers_by_token
--- bearers.Bearers, on the primary; viewer_token_is_unique, session_token_is_unique, share_token_is_unique. No row: the
--- token is unknown, or has ended.
-SELECT
-    token_digest AS key,
-    viewer_id,
-    0::bigint AS session_id,
-    0 AS share_id
-FROM viewers
-WHERE
-    token_digest = any($1::bytea[])
-    AND revoked_at IS NULL
-UNION ALL
-SELECT
-    session.token_digest,
-    session.viewer_id,
-    session.session_id,
-    0
-FROM sessions AS session
-INNER JOIN viewers AS viewer ON session.viewer_id = viewer.viewer_id
-WHERE
-    session.token_digest = any($1::bytea[])
-    AND session.ends_at > now()
-    AND session.used_at + session.idle_seconds * interval '1 second' > now()
-    AND viewer.revoked_at IS NULL
-UNION ALL
-SELECT
-    share.token_digest,
-    share.viewer_id,
-    0,
-    share.share_id
-FROM shares AS share
-INNER JOIN viewers AS viewer ON share.viewer_id = viewer.viewer_id
-WHERE
-    share.token_digest = any($1::bytea[])
-    AND share.ends_at > now()
-    AND share.revoked_at IS NULL
-    AND viewer.revoked_at IS NULL;
-
--- name: schools_of_viewers
--- bearers.Bearers.school, on the primary; guardianships_pkey, staff_scope_is_unique. Of several the first; it says with
--- whom a viewer shares seats, and nothing of whom it may see. No row: it is of none, or of all.
-SELECT
-    viewer_id AS key,
-    min(school_id) AS school_id
-FROM (
+-- bearers.Bearers, on the primary; viewer_token_is_unique, session_token_is_unique, share_token_is_unique; of
+-- school_of guardianships_pkey and staff_scope_is_unique. No row: the token is unknown, or has ended.
+WITH bearer AS (
     SELECT
+        token_digest AS key,
         viewer_id,
-        school_id
-    FROM staff_scopes
-    WHERE viewer_id = any($1::integer[])
+        0::bigint AS session_id,
+        0 AS share_id
+    FROM viewers
+    WHERE
+        token_digest = any($1::bytea[])
+        AND revoked_at IS NULL
     UNION ALL
     SELECT
-        guardianship.viewer_id,
-        student.school_id
-    FROM guardianships AS guardianship
-    INNER JOIN students AS student ON guardianship.student_id = student.student_id
-    WHERE guardianship.viewer_id = any($1::integer[])
-) AS home
-GROUP BY viewer_id
-HAVING min(school_id) IS NOT NULL;
+        session.token_digest,
+        session.viewer_id,
+        session.session_id,
+        0
+    FROM sessions AS session
+    INNER JOIN viewers AS viewer ON session.viewer_id = viewer.viewer_id
+    WHERE
+        session.token_digest = any($1::bytea[])
+        AND session.ends_at > now()
+        AND session.used_at + session.idle_seconds * interval '1 second' > now()
+        AND viewer.revoked_at IS NULL
+    UNION ALL
+    SELECT
+        share.token_digest,
+        share.viewer_id,
+        0,
+        share.share_id
+    FROM shares AS share
+    INNER JOIN viewers AS viewer ON share.viewer_id = viewer.viewer_id
+    WHERE
+        share.token_digest = any($1::bytea[])
+        AND share.ends_at > now()
+        AND share.revoked_at IS NULL
+        AND viewer.revoked_at IS NULL
+)
+
+SELECT
+    key,
+    viewer_id,
+    session_id,
+    share_id,
+    coalesce(school_of(viewer_id), 0) AS school_id
+FROM bearer;
 
 -- name: viewer_and_students
 -- viewers.Viewers.me, on the primary; viewers_pkey, the keys of seen_by, students_pkey. One row at least: who sees nobody
@@ -208,7 +195,8 @@ SELECT
     external_id AS key,
     viewer_id,
     0::bigint AS session_id,
-    0 AS share_id
+    0 AS share_id,
+    coalesce(school_of(viewer_id), 0) AS school_id
 FROM viewers
 WHERE
     external_id = any($1::text[])
