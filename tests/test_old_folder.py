@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import logging
+import pathlib
+from collections.abc import Iterator
 
 import psycopg
 import pytest
@@ -55,43 +58,52 @@ def _fill(url: str) -> provision.Enrolled:
     return one
 
 
+@contextlib.contextmanager
+def _started(path: pathlib.Path) -> Iterator[cluster.Cluster]:
+    """Both servers of a folder, as `geoingest up` starts them."""
+    made = clusters.servers(path)
+    try:
+        made.start(conftest.SERVER_SETTINGS)
+        yield made
+    finally:
+        made.stop()
+
+
+async def _asked(
+    start: conftest.Start, servers: cluster.Cluster, student: provision.Enrolled
+) -> dict[str, object]:
+    """Where the student is, by a service in the roles of this folder."""
+    settings = config.Config(
+        database_url=servers.urls.ingest,
+        database_read_url=servers.urls.read,
+        database_replica_url=servers.urls.replica,
+        port=0,
+        admin_port=0,
+    )
+    running = await start(settings)
+    headers = {"Authorization": f"Bearer {student.viewer_token}"}
+    path = f"/v1/students/{student.student_id}/location"
+    async with running.client.get(path, headers=headers) as answer:
+        found: dict[str, object] = await answer.json()
+    return found
+
+
 async def test_a_folder_from_before_the_roles_is_carried_over(
     start: conftest.Start, caplog: pytest.LogCaptureFixture
 ) -> None:
     """What was there is there, its owner may no more than an owner needs, and the service has roles of its own."""
     with clusters.folder() as path:
-        old = clusters.servers(path)
-        try:
-            old.start(conftest.SERVER_SETTINGS)
+        with _started(path) as old:
             url = _make_old(old)
             with caplog.at_level(logging.WARNING):
                 migrations.run(url, detail_days=90, now=NOW)
             student = _fill(url)
-        finally:
-            old.stop()
 
-        new = clusters.servers(path)
-        try:
-            new.start(conftest.SERVER_SETTINGS)
-            migrations.run(new.urls.owner, detail_days=90, now=NOW)
-            new.stop()
-            new.start(conftest.SERVER_SETTINGS)
+        with _started(path) as new:
             made = migrations.run(new.urls.owner, detail_days=90, now=NOW)
             found = clusters.database(new).administer(_POWERS, roles.OWNER)
-            settings = config.Config(
-                database_url=new.urls.ingest,
-                database_read_url=new.urls.read,
-                database_replica_url=new.urls.replica,
-                port=0,
-                admin_port=0,
-            )
-            running = await start(settings)
-            headers = {"Authorization": f"Bearer {student.viewer_token}"}
-            path_of = f"/v1/students/{student.student_id}/location"
-            async with running.client.get(path_of, headers=headers) as answer:
-                location = await answer.json()
-        finally:
-            new.stop()
+        with _started(path) as again:
+            location = await _asked(start, again, student)
 
     assert "roles.sql" in caplog.text
     assert made == []
