@@ -166,12 +166,8 @@ def _facts(load: open_loop.Load) -> dict[str, object]:
 
 def _is_fair(plan: Plan, load: open_loop.Load) -> bool:
     """Whether the generator kept its schedule and all of it was answered."""
-    wanted = {
-        "location": plan.rate,
-        "track": plan.rate,
-        "dashboard": plan.dashboards,
-        "pings": plan.pings,
-    }
+    # Of the few dashboards by chance some more or less are drawn.
+    wanted = {"location": plan.rate, "track": plan.rate, "pings": plan.pings}
     return load.kept_schedule and all(
         load.outcomes[name].per_second >= open_loop.LEAST_RATE_SHARE * rate
         for name, rate in wanted.items()
