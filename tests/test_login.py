@@ -272,6 +272,7 @@ async def test_a_login_takes_two_statements_at_most(
         (b"", 400, "malformed_body"),
         (b'{"email":', 400, "malformed_body"),
         (b'{"email":"\xff","password":"x"}', 400, "malformed_body"),
+        (b'{"x":' + b"[" * 5000, 400, "malformed_body"),
         (b"[]", 400, "bad_body"),
         (b'{"email":"kim@example.org"}', 400, "bad_body"),
         (b'{"email":7,"password":"x"}', 400, "bad_body"),

@@ -124,7 +124,7 @@ class Endpoints:
             return msgspec.json.decode(body, type=shape)
         except msgspec.ValidationError as exc:
             raise errors.BadBodyError from exc
-        except (msgspec.DecodeError, UnicodeDecodeError) as exc:
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as exc:
             raise errors.MalformedBodyError from exc
 
 
