@@ -1,8 +1,9 @@
-"""A look-up: who was told what about which student, as it is put on record; never a coordinate."""
+"""A look-up: who was told what about which students, as it is put on record; never a coordinate."""
 
 from __future__ import annotations
 
 import datetime
+from collections.abc import Mapping
 from typing import Literal, NamedTuple, TypeAlias
 
 from geoingest.bearer import Bearer
@@ -14,11 +15,13 @@ BY_SHARE: frozenset[Kind] = frozenset({"location", "locations", "track", "export
 
 
 class Lookup(NamedTuple):
-    """One student of one answer; of `location` and `locations` there is no window, of `export` no rows."""
+    """One answer; of `location` and `locations` there is no window.
+
+    How many rows were shown of each student: 0 where there is nothing to show, None of an `export`.
+    """
 
     bearer: Bearer
-    student_id: int
     kind: Kind
     window_from: datetime.datetime | None
     window_to: datetime.datetime | None
-    rows: int | None
+    rows: Mapping[int, int | None]

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Coroutine
 from typing import Any
 
 from geoingest import config, connections, metrics, pools, seats
-from geoingest.access import audit, bearers, credentials, passwords, platform
+from geoingest.access import audit, bearers, credentials, ledger, passwords, platform
 from geoingest.ingest import apps, batcher, door, intake, lane, overload, pings, writer
 from geoingest.local import child
 from geoingest.operations import health, privileges, runway
@@ -42,9 +42,9 @@ class Service:
             max_lag_seconds=settings.max_lag_seconds,
         )
         seconds = settings.write_timeout_seconds
-        self.audit = audit.Audit(self.connect, timeout_seconds=seconds)
-        # For answers of many students: to record 3,500 takes a while, in which others want to be recorded.
-        self.wide_audit = audit.Audit(self.connect, timeout_seconds=seconds)
+        self.audit = audit.Audit(self.connect, ledger.write_rows, timeout_seconds=seconds)
+        # For answers of many students: to look for 3,500 takes a while, in which others want to be recorded.
+        self.wide_audit = audit.Audit(self.connect, ledger.write_groups, timeout_seconds=seconds)
         self.runway = runway.Runway(opened.primary)
         self.queue = batcher.Batcher(
             overload.Limits(

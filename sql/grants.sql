@@ -76,6 +76,7 @@ GRANT SELECT, INSERT, UPDATE, DELETE ON guardianships TO geoingest_ingest;
 
 -- Who looked is written by the one and read by the other; neither changes it.
 GRANT INSERT ON lookups TO geoingest_ingest;
+GRANT EXECUTE ON FUNCTION record_many(integer, bigint, bigint[], bigint[]) TO geoingest_ingest;
 GRANT EXECUTE ON FUNCTION seen_by(integer, bigint, integer, bigint[]) TO geoingest_ingest;
 GRANT EXECUTE ON FUNCTION school_of(integer) TO geoingest_ingest;
 
@@ -84,6 +85,8 @@ GRANT SELECT ON geolocation_seen TO geoingest_read;
 GRANT SELECT ON geolocation_hourly TO geoingest_read;
 GRANT SELECT ON geolocation_daily TO geoingest_read;
 GRANT SELECT ON lookups TO geoingest_read;
+GRANT SELECT ON group_lookups TO geoingest_read;
+GRANT SELECT ON lookup_group_students TO geoingest_read;
 GRANT SELECT ON rollup_state TO geoingest_read;
 GRANT EXECUTE ON FUNCTION act_as(integer, integer, bigint[]) TO geoingest_read;
 GRANT EXECUTE ON FUNCTION seen() TO geoingest_read;

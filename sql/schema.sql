@@ -382,10 +382,74 @@ CREATE TRIGGER lookups_are_append_only
 BEFORE UPDATE OR DELETE OR TRUNCATE ON lookups
 FOR EACH STATEMENT EXECUTE FUNCTION refuse_change_of_lookups();
 
+CREATE TABLE lookup_groups (
+    group_id integer GENERATED ALWAYS AS IDENTITY,
+    digest bytea NOT NULL,
+    used_at timestamptz NOT NULL DEFAULT now(),
+    CONSTRAINT lookup_groups_pkey PRIMARY KEY (group_id),
+    CONSTRAINT group_is_unique UNIQUE (digest),
+    CONSTRAINT digest_is_sha256 CHECK (octet_length(digest) = 32)
+);
+
+COMMENT ON TABLE lookup_groups IS
+'Students of whom one answer told, such as all of a school; who looks again looks at the same.';
+COMMENT ON COLUMN lookup_groups.digest IS
+'SHA-256 of their ids as an array in order, each once, as PostgreSQL sends it.';
+COMMENT ON COLUMN lookup_groups.used_at IS
+'When somebody last looked at them, to a day: a group in use is not deleted.';
+
+CREATE TABLE lookup_group_students (
+    student_id bigint NOT NULL,
+    group_id integer NOT NULL,
+    CONSTRAINT lookup_group_students_pkey PRIMARY KEY (student_id, group_id),
+    CONSTRAINT group_student_has_group FOREIGN KEY (group_id)
+    REFERENCES lookup_groups (group_id) ON DELETE CASCADE
+);
+
+COMMENT ON TABLE lookup_group_students IS
+'Who is in a group. No foreign key of the student, whom the record outlives.';
+
+-- For the cascade.
+CREATE INDEX idx_lookup_group_students_group ON lookup_group_students (group_id);
+
+CREATE TABLE group_lookups (
+    lookup_id bigint NOT NULL,
+    group_id integer NOT NULL,
+    viewer_id integer NOT NULL,
+    rows integer NOT NULL,
+    looked_at timestamptz NOT NULL DEFAULT now(),
+    CONSTRAINT group_lookups_pkey PRIMARY KEY (group_id, looked_at, lookup_id),
+    CONSTRAINT group_lookup_has_group FOREIGN KEY (group_id)
+    REFERENCES lookup_groups (group_id)
+);
+
+COMMENT ON TABLE group_lookups IS
+'Who looked at many at once: what lookups would say of each student of the group, of the kind '
+'locations. Never changed either, deleted only by expire_lookups.';
+COMMENT ON COLUMN group_lookups.lookup_id IS 'From the sequence of lookups.';
+COMMENT ON COLUMN group_lookups.rows IS
+'How many positions were shown of each; 0: that there is none.';
+
+-- Only for those whose time is over, who lie together; a B-tree would be taken for a way to the newest, too.
+CREATE INDEX idx_group_lookups_looked ON group_lookups USING brin (looked_at);
+
+CREATE TRIGGER group_lookups_are_append_only
+BEFORE UPDATE OR DELETE OR TRUNCATE ON group_lookups
+FOR EACH STATEMENT EXECUTE FUNCTION refuse_change_of_lookups();
+
+CREATE TRIGGER lookup_group_students_are_append_only
+BEFORE UPDATE OR DELETE OR TRUNCATE ON lookup_group_students
+FOR EACH STATEMENT EXECUTE FUNCTION refuse_change_of_lookups();
+
+CREATE TRIGGER lookup_groups_are_append_only
+BEFORE UPDATE OF group_id, digest OR DELETE OR TRUNCATE ON lookup_groups
+FOR EACH STATEMENT EXECUTE FUNCTION refuse_change_of_lookups();
+
 CREATE FUNCTION expire_lookups(before timestamptz, most integer) RETURNS bigint
 LANGUAGE plpgsql AS $$
 DECLARE
     gone bigint;
+    gone_of_groups bigint;
 BEGIN
     PERFORM set_config('geoingest.expires_lookups', 'on', TRUE);
     DELETE FROM lookups
@@ -397,13 +461,30 @@ BEGIN
         LIMIT most
     ));
     GET DIAGNOSTICS gone = ROW_COUNT;
+    DELETE FROM group_lookups
+    WHERE ctid = ANY (ARRAY(
+        SELECT lookup.ctid
+        FROM group_lookups AS lookup
+        WHERE lookup.looked_at < before
+        ORDER BY lookup.looked_at
+        LIMIT most - gone
+    ));
+    GET DIAGNOSTICS gone_of_groups = ROW_COUNT;
+    DELETE FROM lookup_groups AS unused
+    WHERE
+        unused.used_at < before - interval '1 day'
+        AND NOT EXISTS (
+            SELECT FROM group_lookups AS lookup WHERE lookup.group_id = unused.group_id
+        );
     PERFORM set_config('geoingest.expires_lookups', 'off', TRUE);
-    RETURN gone;
+    RETURN gone + gone_of_groups;
 END
 $$;
 
+
 COMMENT ON FUNCTION expire_lookups(timestamptz, integer) IS
-'Deletes the oldest look-ups from before an instant, so many at most; returns how many.';
+'Deletes the oldest look-ups from before an instant, so many at most, and the groups that nobody '
+'has looked at since; returns how many look-ups.';
 
 CREATE TABLE geolocation_data (
     student_id bigint NOT NULL,
@@ -1010,6 +1091,7 @@ DECLARE
     sees_everyone boolean;
     shared bigint;
     shared_since timestamptz := '-infinity';
+    in_scope bigint[];
 BEGIN
     SELECT viewer.sees_all INTO sees_everyone
     FROM viewers AS viewer
@@ -1047,52 +1129,70 @@ BEGIN
         END IF;
         among := ARRAY[shared];
     END IF;
-    IF sees_everyone THEN
-        IF among IS NULL THEN
-            RETURN QUERY
-            SELECT student.student_id, '-infinity'::timestamptz
+    IF among IS NOT NULL THEN
+        in_scope := ARRAY(
+            SELECT DISTINCT student.student_id
+            FROM unnest(among) AS named (student_id)
+            INNER JOIN students AS student ON named.student_id = student.student_id
+            WHERE
+                student.erased_at IS NULL
+                AND (sees_everyone OR EXISTS (
+                    SELECT
+                    FROM staff_scopes AS scope
+                    WHERE
+                        scope.viewer_id = by_viewer
+                        AND scope.school_id = student.school_id
+                        AND (scope.class_id IS NULL OR scope.class_id = student.class_id)
+                ))
+        );
+    ELSIF sees_everyone THEN
+        in_scope := ARRAY(
+            SELECT student.student_id
             FROM students AS student
-            WHERE student.erased_at IS NULL;
-        ELSE
-            RETURN QUERY
-            SELECT student.student_id, shared_since
-            FROM students AS student
-            WHERE student.student_id = any(among) AND student.erased_at IS NULL;
-        END IF;
-        RETURN;
+            WHERE student.erased_at IS NULL
+        );
+    ELSE
+        in_scope := ARRAY(
+            SELECT DISTINCT student.student_id
+            FROM staff_scopes AS scope
+            INNER JOIN students AS student ON scope.school_id = student.school_id
+            WHERE
+                scope.viewer_id = by_viewer
+                AND student.erased_at IS NULL
+                AND (scope.class_id IS NULL OR scope.class_id = student.class_id)
+        );
+        among := ARRAY(
+            SELECT guardianship.student_id
+            FROM guardianships AS guardianship
+            WHERE guardianship.viewer_id = by_viewer
+        );
     END IF;
     RETURN QUERY
-    SELECT rule.student_id, greatest(min(rule.since), shared_since)
+    SELECT staff.student_id, shared_since
+    FROM unnest(in_scope) AS staff (student_id);
+    RETURN QUERY
+    SELECT rule.student_id, greatest(rule.since, shared_since)
     FROM (
-        SELECT student.student_id, '-infinity'::timestamptz AS since
-        FROM staff_scopes AS scope
-        INNER JOIN students AS student
-            ON
-                scope.school_id = student.school_id
-                AND (scope.class_id IS NULL OR scope.class_id = student.class_id)
-        WHERE
-            scope.viewer_id = by_viewer
-            AND student.erased_at IS NULL
-            AND (among IS NULL OR student.student_id = any(among))
-        UNION ALL
-        SELECT
-            guardianship.student_id,
+        SELECT DISTINCT
+            student.student_id,
             CASE
                 WHEN guardianship.school_hours_only THEN school_opened_at(student.school_id)
                 ELSE '-infinity'
-            END
-        FROM guardianships AS guardianship
+            END AS since
+        FROM unnest(among) AS named (student_id)
+        INNER JOIN guardianships AS guardianship
+            ON
+                named.student_id = guardianship.student_id
+                AND guardianship.viewer_id = by_viewer
         INNER JOIN students AS student ON guardianship.student_id = student.student_id
         WHERE
-            guardianship.viewer_id = by_viewer
-            AND guardianship.valid_from <= now()
+            guardianship.valid_from <= now()
             AND guardianship.valid_until > now()
             AND guardianship.consent_until > now()
             AND student.erased_at IS NULL
-            AND (among IS NULL OR student.student_id = any(among))
+            AND student.student_id <> all(in_scope)
     ) AS rule
-    WHERE rule.since IS NOT NULL
-    GROUP BY rule.student_id;
+    WHERE rule.since IS NOT NULL;
 END
 $$;
 
@@ -1101,6 +1201,90 @@ COMMENT ON FUNCTION seen_by(integer, bigint, integer, bigint[]) IS
 'by this session and share (0: by none), and since when; -infinity but for who sees school hours '
 'only, and by a share, which reaches back to a day before it was made. Nobody, once viewer, '
 'session or share has ended.';
+
+CREATE FUNCTION record_group_lookup(by_viewer integer, students bigint[], rows_each integer)
+RETURNS void LANGUAGE plpgsql SET search_path = public, pg_temp AS $$
+DECLARE
+    of_group integer;
+    is_new boolean;
+    of_students CONSTANT bytea := sha256(array_send(students));
+BEGIN
+    IF cardinality(students) = 0 THEN
+        RETURN;
+    END IF;
+    SELECT known.group_id INTO of_group
+    FROM lookup_groups AS known
+    WHERE
+        known.digest = of_students
+        AND known.used_at > now() - interval '1 day';
+    IF NOT FOUND THEN
+        INSERT INTO lookup_groups AS known (digest)
+        VALUES (of_students)
+        ON CONFLICT (digest) DO UPDATE SET used_at = now()
+        -- Who was just inserted, nobody has locked or deleted.
+        RETURNING known.group_id, known.xmax = 0 INTO of_group, is_new;
+        IF is_new THEN
+            INSERT INTO lookup_group_students (student_id, group_id)
+            SELECT one.student_id, of_group
+            FROM unnest(students) AS one (student_id);
+        END IF;
+    END IF;
+    INSERT INTO group_lookups (lookup_id, group_id, viewer_id, rows)
+    VALUES (
+        nextval(pg_get_serial_sequence('lookups', 'lookup_id')), of_group, by_viewer, rows_each
+    );
+END
+$$;
+
+COMMENT ON FUNCTION record_group_lookup(integer, bigint[], integer) IS
+'Puts a look-up on record for these students, each named once and in order.';
+
+CREATE FUNCTION record_many(
+    by_viewer integer, by_session bigint, placed bigint[], missing bigint[]
+)
+RETURNS bigint[] LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
+DECLARE
+    allowed CONSTANT bigint[] := ARRAY(
+        SELECT rule.student_id FROM seen_by(by_viewer, by_session, 0, placed || missing) AS rule
+    );
+BEGIN
+    PERFORM record_group_lookup(by_viewer, ARRAY(
+        SELECT unnest(placed)
+        INTERSECT
+        SELECT unnest(allowed)
+        ORDER BY 1
+    ), 1);
+    PERFORM record_group_lookup(by_viewer, ARRAY(
+        SELECT unnest(missing)
+        INTERSECT
+        SELECT unnest(allowed)
+        ORDER BY 1
+    ), 0);
+    IF by_session <> 0 AND cardinality(allowed) > 0 THEN
+        UPDATE sessions
+        SET used_at = now()
+        WHERE
+            session_id IN (
+                SELECT session.session_id
+                FROM sessions AS session
+                WHERE
+                    session.session_id = by_session
+                    AND session.used_at < now() - interval '1 minute'
+                FOR UPDATE SKIP LOCKED
+            );
+    END IF;
+    RETURN ARRAY(
+        SELECT unnest(placed || missing)
+        EXCEPT
+        SELECT unnest(allowed)
+    );
+END
+$$;
+
+COMMENT ON FUNCTION record_many(integer, bigint, bigint[], bigint[]) IS
+'Puts on record that a viewer, by this session (0: by none), was shown where those placed are, and '
+'that of those missing there is no position; only of whom the viewer sees at this moment. Gives '
+'the others.';
 
 CREATE FUNCTION seen() RETURNS TABLE (student_id bigint, since timestamptz)
 LANGUAGE sql STABLE AS $$
@@ -1143,6 +1327,8 @@ ALTER TABLE geolocation_seen ENABLE ROW LEVEL SECURITY;
 ALTER TABLE geolocation_hourly ENABLE ROW LEVEL SECURITY;
 ALTER TABLE geolocation_daily ENABLE ROW LEVEL SECURITY;
 ALTER TABLE lookups ENABLE ROW LEVEL SECURITY;
+ALTER TABLE lookup_group_students ENABLE ROW LEVEL SECURITY;
+ALTER TABLE group_lookups ENABLE ROW LEVEL SECURITY;
 
 CREATE POLICY of_whom_the_viewer_sees ON geolocation_seen FOR SELECT USING (
     student_id IN (
@@ -1176,6 +1362,22 @@ CREATE POLICY of_whom_the_viewer_sees ON geolocation_daily FOR SELECT USING (
 CREATE POLICY of_whom_the_viewer_sees ON lookups FOR SELECT USING (
     student_id IN (
         SELECT shown.student_id FROM seen() AS shown
+        WHERE shown.since = '-infinity'
+    )
+);
+
+CREATE POLICY of_whom_the_viewer_sees ON lookup_group_students FOR SELECT USING (
+    student_id IN (
+        SELECT shown.student_id FROM seen() AS shown
+        WHERE shown.since = '-infinity'
+    )
+);
+
+CREATE POLICY of_whom_the_viewer_sees ON group_lookups FOR SELECT USING (
+    group_id IN (
+        SELECT member.group_id
+        FROM seen() AS shown
+        INNER JOIN lookup_group_students AS member ON shown.student_id = member.student_id
         WHERE shown.since = '-infinity'
     )
 );

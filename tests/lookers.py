@@ -45,12 +45,19 @@ _OF_ONE = (
 
 
 class Looker:
-    """One viewer, the students it may see, and one whom it may not."""
+    """One viewer, the students it may see, those of whom it asks one by one, and one whom it may not see."""
 
-    def __init__(self, viewer_id: int, token: str, students: Sequence[int], foreign: int) -> None:
+    def __init__(
+        self,
+        viewer_id: int,
+        token: str,
+        seen: Sequence[int],
+        students: Sequence[int],
+        foreign: int,
+    ) -> None:
         self._viewer_id = viewer_id
         self._headers = {"Authorization": f"Bearer {token}"}
-        self._students = students
+        self._seen = seen
         self._looks = itertools.cycle(_looks(students, foreign))
         self._foreign = foreign
         self.asked: Counts = Counts()
@@ -68,7 +75,7 @@ class Looker:
     async def look(self, session: aiohttp.ClientSession) -> None:
         """The next question; it is answered once its status is here, whatever becomes of the rest."""
         student_id, look = next(self._looks)
-        shown = self._students if student_id is None else [student_id]
+        shown = self._seen if student_id is None else [student_id]
         keys = [Key(self._viewer_id, one, look.kind) for one in shown]
         if student_id != self._foreign:
             self.asked.update(keys)
@@ -94,16 +101,27 @@ def of(
     ((all_seeing,),) = database.query("SELECT viewer_id FROM viewers WHERE sees_all")
     students = [one.student_id for one in school]
     guardians = [
-        Looker(viewers[one.student_id], one.viewer_token, [one.student_id], stranger)
-        for one, stranger in zip(school, students[1:] + students[:1], strict=True)
+        Looker(viewers[own], one.viewer_token, [own], [own], stranger)
+        for own, one, stranger in zip(students, school, students[1:] + students[:1], strict=True)
     ]
-    return [*guardians, Looker(int(str(all_seeing)), everyone, students, foreign=10**9)]
+    all_students = [int(str(one)) for (one,) in database.query("SELECT student_id FROM students")]
+    head = Looker(int(str(all_seeing)), everyone, all_students, students, foreign=10**9)
+    return [*guardians, head]
 
 
 def recorded(database: conftest.Database) -> Counts:
     """What is on record."""
-    query = "SELECT viewer_id, student_id, kind, count(*) FROM lookups GROUP BY 1, 2, 3"
-    return Counts({Key(*row[:3]): row[3] for row in database.query(query)})  # type: ignore[misc,arg-type]  # these columns
+    query = """
+    SELECT viewer_id, student_id, kind, count(*) FROM lookups GROUP BY 1, 2, 3
+    UNION ALL
+    SELECT viewer_id, student_id, 'locations', count(*)
+    FROM group_lookups JOIN lookup_group_students USING (group_id)
+    GROUP BY 1, 2, 3
+    """
+    counts = Counts()
+    for *key, times in database.query(query):
+        counts[Key(*key)] += times  # type: ignore[arg-type,operator]  # these columns
+    return counts
 
 
 def total(counts: Iterable[Counts]) -> Counts:

@@ -13,6 +13,7 @@ from tests import conftest, guardians, lookers, processes, rollups
 
 # Look-ups answered before each kill, which so comes at another moment each time.
 _ANSWERED = (200, 350, 150, 300, 250)
+_OTHERS = 60
 
 
 @pytest.fixture
@@ -22,7 +23,9 @@ def viewers(database: conftest.Database, school: list[provision.Enrolled]) -> li
         instants = (guardians.ago(minutes=minutes) for minutes in (1, 2, 3, 90, 200))
         guardians.store(database, one.student_id, *instants)
     rollups.roll(database, guardians.ago(hours=1))
-    with db.direct(database.url) as connection:
+    with db.direct(database.url) as connection, connection.transaction():
+        # So many that who sees all looks at them as a group.
+        provision.bulk(connection, _OTHERS)
         _, everyone = provision.add_viewer(connection, None)
     return lookers.of(database, school, everyone)
 

@@ -179,7 +179,7 @@ async def _who_looked(connection: Any, now: datetime.datetime) -> object:
 
 @pytest.mark.parametrize("mode", ["force_custom_plan", "force_generic_plan"])
 async def test_who_looked_is_read_by_its_key(database: conftest.Database, mode: str) -> None:
-    """A page of one student's look-ups touches no more rows than it has, however many there are."""
+    """A page of one student's look-ups touches no more rows than it has, of its own and of each of its groups."""
     with psycopg.connect(database.url, autocommit=True) as connection:
         connection.execute(
             "INSERT INTO lookups (viewer_id, student_id, kind, rows, looked_at)"
@@ -187,15 +187,40 @@ async def test_who_looked_is_read_by_its_key(database: conftest.Database, mode: 
             " generate_series(%s::timestamptz, %s, '30 minutes') at",
             [STUDENTS, TURN - 30 * DAY, TURN],
         )
-        connection.execute("ANALYZE lookups")
+        connection.execute(
+            "INSERT INTO lookup_groups (digest)"
+            " SELECT sha256(one::text::bytea) FROM generate_series(1, 100) one"
+        )
+        connection.execute(
+            "INSERT INTO lookup_group_students (group_id, student_id)"
+            " SELECT group_id, group_id / 10 * 100 + student"
+            " FROM lookup_groups, generate_series(1, 100) student"
+        )
+        connection.execute(
+            "INSERT INTO group_lookups (lookup_id, viewer_id, group_id, rows, looked_at)"
+            " SELECT row_number() OVER (), 1, group_id, 1, at FROM lookup_groups,"
+            " generate_series(%s::timestamptz, %s, '3 hours') at",
+            [TURN - 30 * DAY, TURN],
+        )
+        connection.execute("ANALYZE lookups, lookup_group_students, group_lookups")
         connection.execute(f"SET plan_cache_mode = {mode}".encode())
+        # As of the role that reads (roles.sql).
+        connection.execute("SET enable_sort = off")
 
-        (scan,) = _executed(_explain(connection, *await _asked(_who_looked, TURN)))
+        scans = _executed(_explain(connection, *await _asked(_who_looked, TURN)))
 
-    assert (scan["Index Name"], scan["Scan Direction"]) == ("lookups_pkey", "Backward")
-    assert all(one in scan["Index Cond"] for one in ("student_id = ", " >= ", "ROW(looked_at"))
-    assert scan["Actual Rows"] == 101
-    assert "Rows Removed by Filter" not in scan
+    found = {scan["Relation Name"]: scan for scan in scans}
+    own, members, of_group = (
+        found[name] for name in ("lookups", "lookup_group_students", "group_lookups")
+    )
+    assert (own["Index Name"], of_group["Index Name"]) == ("lookups_pkey", "group_lookups_pkey")
+    assert own["Scan Direction"] == of_group["Scan Direction"] == "Backward"
+    assert all(one in own["Index Cond"] for one in ("student_id = ", " >= ", "ROW(looked_at"))
+    assert all(one in of_group["Index Cond"] for one in ("group_id = ", " >= ", "ROW("))
+    assert own["Actual Rows"] <= 101
+    assert members["Actual Rows"] == 9
+    assert of_group["Actual Rows"] <= 101
+    assert all("Rows Removed by Filter" not in scan for scan in found.values())
 
 
 async def test_more_months_would_be_noticed(seeded: psycopg.Connection) -> None:

@@ -20,21 +20,26 @@ _SEVERAL = {
     "every session is good": ("AND (by_session = 0 OR EXISTS (", "AND (TRUE OR EXISTS ("),
     "a share shows all": ("among := ARRAY[shared];", ""),
     "a share shows the past": ("share.created_at - interval '1 day'", "'-infinity'::timestamptz"),
-    "erased is seen among all": ("WHERE student.erased_at IS NULL;", ";"),
-    "erased is seen among some": (
-        "WHERE student.student_id = any(among) AND student.erased_at IS NULL;",
-        "WHERE student.student_id = any(among);",
+    "erased is seen among all": (
+        "FROM students AS student\n            WHERE student.erased_at IS NULL",
+        "FROM students AS student",
     ),
-    "some are all": (
-        "WHERE student.student_id = any(among) AND student.erased_at IS NULL;",
-        "WHERE student.erased_at IS NULL;",
+    "erased is seen among some": (
+        "student.erased_at IS NULL\n                AND (sees_everyone",
+        "(sees_everyone",
+    ),
+    "some are all": ("IF among IS NOT NULL THEN", "IF FALSE THEN"),
+    "everybody is staff": ("AND (sees_everyone OR EXISTS (", "AND (TRUE OR EXISTS ("),
+    "who is seen twice is told twice": ("AND student.student_id <> all(in_scope)", ""),
+    "a guardian sees all whom some guardian sees": (
+        "AND guardianship.viewer_id = by_viewer\n        INNER JOIN",
+        "INNER JOIN",
     ),
     "hours do not count": (
         "WHEN guardianship.school_hours_only THEN school_opened_at(student.school_id)",
         "WHEN guardianship.school_hours_only THEN '-infinity'::timestamptz",
     ),
     "closed is open": ("WHERE rule.since IS NOT NULL", ""),
-    "who sees more sees less": ("min(rule.since)", "max(rule.since)"),
 }
 _SETTINGS = {
     "database": None,

@@ -5,9 +5,10 @@ How a question and the lane talk:
 1. What is to be shown is known, and is not shown yet. Its look-ups are queued with whoever waits for them;
    a full queue, or a lane without a connection, refuses at once.
 2. The lane, free, writes whatever waits with one statement, which is one commit; meanwhile the next gather.
-   The statement asks once more whether the bearer sees the student, of the primary, and leaves out who is not.
-3. After the commit each waiter is woken, told which are on record, and shows these. A write that fails, or whose outcome is unknown, wakes
-   each with NotRecordedError: nothing is shown. A record of what nobody was shown may then be there.
+   The statement asks once more whether the bearer sees the students, of the primary, and leaves out who is not.
+3. After the commit each waiter is woken, told who is not on record, and shows the others. A write that fails, or
+   whose outcome is unknown, wakes each with NotRecordedError: nothing is shown. A record of what nobody was shown
+   may then be there.
 4. The lane gives up its connection with whatever went wrong. Those that wait then, do so for as long as a new
    one may take; after that all are refused until there is one.
 """
@@ -17,7 +18,6 @@ from __future__ import annotations
 import asyncio
 import collections
 import contextlib
-import itertools
 import logging
 import random
 from collections.abc import Awaitable, Callable, Sequence
@@ -52,20 +52,25 @@ Connection: TypeAlias = "asyncpg.Connection[db.Record]"
 Connect: TypeAlias = Callable[[], Awaitable[Connection]]
 
 
+# Writes one statement; of whom nothing was written, for each look-up.
+Write: TypeAlias = Callable[[Connection, Sequence[lookup.Lookup]], Awaitable[list[set[int]]]]
+
+
 class _Waiting(NamedTuple):
-    lookups: Sequence[lookup.Lookup]
-    # Which of them were recorded, in their order.
-    waiter: asyncio.Future[list[bool]]
+    lookup: lookup.Lookup
+    # The students who are not on record.
+    waiter: asyncio.Future[set[int]]
 
 
 class Audit:
     """The queue between questions and the table of look-ups, with the one lane that empties it."""
 
-    def __init__(self, connect: Connect, *, timeout_seconds: float) -> None:
+    def __init__(self, connect: Connect, write: Write, *, timeout_seconds: float) -> None:
         self._connect = connect
+        self._write_batch = write
         self._timeout_seconds = timeout_seconds
         self._waiting: collections.deque[_Waiting] = collections.deque()
-        self._waiting_lookups = 0
+        self._waiting_students = 0
         # Set when there is something to do: look-ups to write, or a connection to renew.
         self._news = asyncio.Event()
         self._is_open = False
@@ -82,20 +87,20 @@ class Audit:
             _unrecorded[errors.DatabaseUnavailableError.reason].inc()
             raise errors.DatabaseUnavailableError
 
-    async def record(self, lookups: Sequence[lookup.Lookup]) -> list[bool]:
-        """Once they are committed, which of them: those of whom the bearer sees at that moment.
+    async def record(self, one: lookup.Lookup) -> set[int]:
+        """Once it is committed, the students who are left out: whom the bearer does not see at that moment.
 
         ServiceError when that is not certain.
         """
-        if not lookups:
-            return []
+        if not one.rows:
+            return set()
         if not self._is_open:
-            raise _refusal(errors.DatabaseUnavailableError, lookups)
-        if self._waiting and self._waiting_lookups + len(lookups) > MOST_WAITING:
-            raise _refusal(errors.OverloadedError, lookups)
-        waiter: asyncio.Future[list[bool]] = asyncio.get_running_loop().create_future()
-        self._waiting.append(_Waiting(lookups, waiter))
-        self._waiting_lookups += len(lookups)
+            raise _refusal(errors.DatabaseUnavailableError, one)
+        if self._waiting and self._waiting_students + len(one.rows) > MOST_WAITING:
+            raise _refusal(errors.OverloadedError, one)
+        waiter: asyncio.Future[set[int]] = asyncio.get_running_loop().create_future()
+        self._waiting.append(_Waiting(one, waiter))
+        self._waiting_students += len(one.rows)
         self._news.set()
         return await waiter
 
@@ -163,22 +168,17 @@ class Audit:
                 raise
 
     async def _write(self, connection: Connection, batch: Sequence[_Waiting]) -> None:
-        rows = ((*one.bearer, *one[1:]) for waiting in batch for one in waiting.lookups)
-        columns = map(list, zip(*rows, strict=True))
         self._is_confirmed = True
         async with asyncio.timeout(self._timeout_seconds):
-            found = await connection.fetch(db.queries()["record_lookups"], *columns)
+            refused = await self._write_batch(connection, [one.lookup for one in batch])
         if not self._is_confirmed:
             log.warning("no standby confirmed look-ups")
             _fail(batch, errors.NotRecordedError)
             return
-        metrics.lookups_recorded.inc(len(found))
-        recorded = {row["number"] for row in found}
-        numbers = itertools.count(1)
-        for one in batch:
-            each = [next(numbers) in recorded for _ in one.lookups]
+        for one, students in zip(batch, refused, strict=True):
+            metrics.lookups_recorded.inc(len(one.lookup.rows) - len(students))
             if not one.waiter.done():
-                one.waiter.set_result(each)
+                one.waiter.set_result(students)
 
     def _close(self) -> None:
         self._is_open = False
@@ -187,7 +187,7 @@ class Audit:
     def _take(self) -> list[_Waiting]:
         batch = list(self._waiting)
         self._waiting.clear()
-        self._waiting_lookups = 0
+        self._waiting_students = 0
         return batch
 
     def _heed(self, _connection: object, message: asyncpg.PostgresLogMessage) -> None:
@@ -195,15 +195,13 @@ class Audit:
             self._is_confirmed = False
 
 
-def _refusal(
-    error: type[errors.ServiceError], lookups: Sequence[lookup.Lookup]
-) -> errors.ServiceError:
-    _unrecorded[error.reason].inc(len(lookups))
+def _refusal(error: type[errors.ServiceError], one: lookup.Lookup) -> errors.ServiceError:
+    _unrecorded[error.reason].inc(len(one.rows))
     return error()
 
 
 def _fail(batch: Sequence[_Waiting], error: type[errors.ServiceError]) -> None:
     for one in batch:
-        refusal = _refusal(error, one.lookups)
+        refusal = _refusal(error, one.lookup)
         if not one.waiter.done():
             one.waiter.set_exception(refusal)

@@ -11,7 +11,7 @@ Two walls stand between a question and what is not meant for it:
 from __future__ import annotations
 
 import datetime
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from typing import NamedTuple, Protocol, TypeVar
 
 import asyncpg
@@ -53,13 +53,13 @@ class Record(Protocol):
         """ServiceError while nothing can be put on record."""
         ...
 
-    async def record(self, lookups: Sequence[lookup.Lookup]) -> list[bool]:
-        """Which are committed, or ServiceError; none of whom the bearer does not see."""
+    async def record(self, one: lookup.Lookup) -> set[int]:
+        """Once it is committed, or ServiceError: the students whom the bearer does not see, and who are left out."""
         ...
 
 
 class Records(NamedTuple):
-    """Where look-ups are recorded: of `many` students elsewhere, so that they keep nobody waiting."""
+    """Where look-ups are recorded: of `many` students as a group, and elsewhere, so that they keep nobody waiting."""
 
     few: Record
     many: Record
@@ -95,15 +95,9 @@ class Desk:
         if bearer.share_id and question.kind not in lookup.BY_SHARE:
             raise errors.NotFoundError
         answer = await self._ask(bearer, [question.student_id], query)
-        asked = lookup.Lookup(
-            bearer,
-            question.student_id,
-            question.kind,
-            question.start,
-            question.end,
-            count(answer.result),
-        )
-        if not all(await self._records.few.record([asked])):
+        rows = {question.student_id: count(answer.result)}
+        asked = lookup.Lookup(bearer, question.kind, question.start, question.end, rows)
+        if await self._records.few.record(asked):
             await self._bearers.confirm(question.token)
             raise errors.NotFoundError
         return answer
@@ -141,19 +135,15 @@ class Desk:
         bearer = await self._bearers.find(token)
         answer = await self._ask(bearer, wanted, permitted)
         students, found = answer.result
-        looked = [
-            lookup.Lookup(bearer, one, "locations", None, None, int(one in found))
-            for one in students
-        ]
-        record = self._records.few if len(looked) <= _FEW else self._records.many
-        recorded = await record.record(looked)
-        shown = {one for one, is_recorded in zip(students, recorded, strict=True) if is_recorded}
-        if not shown or (wanted is not None and len(shown) < len(students)):
+        rows = {one: int(one in found) for one in students}
+        record = self._records.few if len(rows) <= _FEW else self._records.many
+        refused = await record.record(lookup.Lookup(bearer, "locations", None, None, rows))
+        if len(refused) == len(rows) or (refused and wanted is not None):
             # Nobody is seen by who is still known, or somebody is not who was wanted.
             await self._bearers.confirm(token)
             if wanted is not None:
                 raise errors.NotFoundError
-        locations = [place for one, place in found.items() if one in shown]
+        locations = [place for one, place in found.items() if one not in refused]
         return replica.Answer(locations, answer.as_of, answer.source)
 
     async def _ask(

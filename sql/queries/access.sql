@@ -207,21 +207,23 @@ WHERE
 SELECT exists(SELECT FROM seen_by($1, $2, $3, ARRAY[$4::bigint])) AS sees;
 
 -- name: record_lookups
--- audit.Audit, on the primary: all look-ups that wait, in one statement and so in one commit; only of whom the bearer
--- sees at this moment. Gives the numbers of those recorded, from 1. A session's last use is kept to a minute; one that
--- another process is just about to keep is left to it, or two could wait for each other.
+-- ledger.write_rows, on the primary: all look-ups that wait, in one statement and so in one commit; only of whom the
+-- bearer sees at this moment. Gives the answer's number and the student of those recorded. A session's last use is kept
+-- to a minute; one that another process is just about to keep is left to it, or two could wait for each other.
 WITH asked AS MATERIALIZED (
     SELECT *
     FROM unnest(
         $1::integer[],
-        $2::bigint[],
-        $3::integer[],
-        $4::bigint[],
-        $5::text[],
-        $6::timestamptz[],
+        $2::integer[],
+        $3::bigint[],
+        $4::integer[],
+        $5::bigint[],
+        $6::text[],
         $7::timestamptz[],
-        $8::integer[]
-    ) WITH ORDINALITY AS lookup (
+        $8::timestamptz[],
+        $9::integer[]
+    ) AS lookup (
+        number,
         viewer_id,
         session_id,
         share_id,
@@ -229,8 +231,7 @@ WITH asked AS MATERIALIZED (
         kind,
         window_from,
         window_to,
-        rows,
-        number
+        rows
     )
 ),
 
@@ -304,4 +305,28 @@ used AS (
         )
 )
 
-SELECT number::integer AS number FROM allowed;
+SELECT
+    number,
+    student_id
+FROM allowed;
+
+-- name: record_many_lookups
+-- ledger.write_groups, on the primary; by the keys of seen_by, group_is_unique. The same for answers that told of many
+-- students each, who come as text: arrays of one array are all of one length. Of each answer the students of whom
+-- nothing was recorded.
+SELECT record_many(viewer_id, session_id, placed::bigint[], missing::bigint[]) AS refused
+FROM
+    unnest(
+        $1::integer[],
+        $2::bigint[],
+        $3::text[],
+        $4::text[]
+    ) WITH ORDINALITY
+        AS lookup (
+            viewer_id,
+            session_id,
+            placed,
+            missing,
+            number
+        )
+ORDER BY number;

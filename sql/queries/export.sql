@@ -144,7 +144,7 @@ ORDER BY
     device_id DESC;
 
 -- name: lookups_held
--- bundle.write, on the primary; lookups_pkey.
+-- bundle.write, on the primary; lookups_pkey, lookup_group_students_pkey, group_lookups_pkey.
 SELECT
     viewer_id,
     share_id,
@@ -155,4 +155,16 @@ SELECT
     looked_at
 FROM lookups
 WHERE student_id = $1
+UNION ALL
+SELECT
+    lookup.viewer_id,
+    NULL,
+    'locations',
+    NULL,
+    NULL,
+    lookup.rows,
+    lookup.looked_at
+FROM lookup_group_students AS member
+INNER JOIN group_lookups AS lookup ON member.group_id = lookup.group_id
+WHERE member.student_id = $1
 ORDER BY looked_at;

@@ -79,7 +79,9 @@ SELECT
             (to_regclass('public.geolocation_seen')),
             (to_regclass('public.geolocation_hourly')),
             (to_regclass('public.geolocation_daily')),
-            (to_regclass('public.lookups'))
+            (to_regclass('public.lookups')),
+            (to_regclass('public.group_lookups')),
+            (to_regclass('public.lookup_group_students'))
         ) AS walled (class)
         WHERE
             has_table_privilege(walled.class, 'SELECT')
@@ -92,4 +94,5 @@ SELECT
     has_table_privilege(to_regclass('public.geolocation_seen'), 'SELECT')
     AND has_table_privilege(to_regclass('public.geolocation_hourly'), 'SELECT')
     AND has_table_privilege(to_regclass('public.geolocation_daily'), 'SELECT')
-    AND has_table_privilege(to_regclass('public.lookups'), 'SELECT') AS may_read;
+    AND has_table_privilege(to_regclass('public.lookups'), 'SELECT')
+    AND has_table_privilege(to_regclass('public.group_lookups'), 'SELECT') AS may_read;

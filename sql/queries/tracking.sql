@@ -217,21 +217,60 @@ ORDER BY day;
 SELECT rolled_to FROM rollup_state;
 
 -- name: lookups_of
--- lookups.fetch, on the replica or the primary; lookups_pkey read backwards.
-SELECT
-    lookup_id,
-    viewer_id,
-    share_id,
-    kind,
-    window_from,
-    window_to,
-    rows,
-    looked_at
-FROM lookups
-WHERE
-    student_id = $1
-    AND looked_at >= $2
-    AND (looked_at, lookup_id) < ($3, $4)
+-- lookups.fetch, on the replica or the primary; lookups_pkey read backwards, and group_lookups_pkey for each group that
+-- the student is in, by lookup_group_students_pkey.
+SELECT *
+FROM (
+    (
+        SELECT
+            lookup_id,
+            viewer_id,
+            share_id,
+            kind,
+            window_from,
+            window_to,
+            rows,
+            looked_at
+        FROM lookups
+        WHERE
+            student_id = $1
+            AND looked_at >= $2
+            AND (looked_at, lookup_id) < ($3, $4)
+        ORDER BY
+            looked_at DESC,
+            lookup_id DESC
+        LIMIT $5
+    )
+    UNION ALL
+    SELECT
+        of_group.lookup_id,
+        of_group.viewer_id,
+        NULL,
+        'locations',
+        NULL,
+        NULL,
+        of_group.rows,
+        of_group.looked_at
+    FROM lookup_group_students AS member
+    CROSS JOIN
+        LATERAL (
+            SELECT
+                one.lookup_id,
+                one.viewer_id,
+                one.rows,
+                one.looked_at
+            FROM group_lookups AS one
+            WHERE
+                one.group_id = member.group_id
+                AND one.looked_at >= $2
+                AND (one.looked_at, one.lookup_id) < ($3, $4)
+            ORDER BY
+                one.looked_at DESC,
+                one.lookup_id DESC
+            LIMIT $5
+        ) AS of_group
+    WHERE member.student_id = $1
+) AS either
 ORDER BY
     looked_at DESC,
     lookup_id DESC

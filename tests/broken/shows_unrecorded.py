@@ -6,7 +6,6 @@ Run as `python -m tests.broken.shows_unrecorded serve`; the check of test_kill_l
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
 
 from geoingest import cli, lookup
 from geoingest.access import audit
@@ -16,16 +15,16 @@ _record = audit.Audit.record
 _pending: set[asyncio.Task[None]] = set()
 
 
-async def _show_first(self: audit.Audit, lookups: Sequence[lookup.Lookup]) -> list[bool]:
-    task = asyncio.create_task(_record_later(self, lookups))
+async def _show_first(self: audit.Audit, one: lookup.Lookup) -> set[int]:
+    task = asyncio.create_task(_record_later(self, one))
     _pending.add(task)
     task.add_done_callback(_pending.discard)
-    return [True for _ in lookups]
+    return set()
 
 
-async def _record_later(self: audit.Audit, lookups: Sequence[lookup.Lookup]) -> None:
+async def _record_later(self: audit.Audit, one: lookup.Lookup) -> None:
     await asyncio.sleep(_DELAY_SECONDS)
-    await _record(self, lookups)
+    await _record(self, one)
 
 
 if __name__ == "__main__":
