@@ -18,19 +18,23 @@ _STATEMENTS = 100
 Admit: TypeAlias = Callable[["asyncpg.Connection[db.Record]"], Awaitable[None]]
 
 
-async def _admit_any(_connection: asyncpg.Connection[db.Record]) -> None:
+# Runs on each connection of a pool when it is new.
+Init: TypeAlias = Callable[["db.Connection"], Awaitable[None]]
+
+
+async def _nothing(_connection: db.Connection) -> None:
     return None
 
 
 async def connect(
-    url: str, *, pooled: bool = False, admit: Admit = _admit_any
+    url: str, *, pooled: bool = False, admit: Admit = _nothing
 ) -> asyncpg.Connection[db.Record]:
     """Opens one connection, to the server of the URL that takes writes."""
     return await _to_writing(url, admit=admit, **_options(pooled=pooled))
 
 
 async def primary_pool(
-    url: str, *, size: int, timeout_seconds: float, pooled: bool = False, admit: Admit = _admit_any
+    url: str, *, size: int, timeout_seconds: float, pooled: bool = False, admit: Admit = _nothing
 ) -> db.Pool:
     """A pool of such connections; it opens them lazily, so that a server that is away stops nothing."""
     to = functools.partial(_to_writing, admit=admit)
@@ -38,27 +42,50 @@ async def primary_pool(
 
 
 async def reading_pool(
-    url: str, *, size: int, timeout_seconds: float, pooled: bool = False, admit: Admit = _admit_any
+    url: str,
+    *,
+    size: int,
+    timeout_seconds: float,
+    pooled: bool = False,
+    admit: Admit = _nothing,
+    init: Init = _nothing,
 ) -> db.Pool:
     """The same for a role whose transactions only read, by default."""
     to = functools.partial(_to_primary, admit=admit)
-    return await _pool(url, to, size, timeout_seconds, pooled=pooled)
+    return await _pool(url, to, size, timeout_seconds, pooled=pooled, init=init)
 
 
 async def replica_pools(
-    url: str, *, size: int, timeout_seconds: float, pooled: bool = False, admit: Admit = _admit_any
+    url: str,
+    *,
+    size: int,
+    timeout_seconds: float,
+    pooled: bool = False,
+    admit: Admit = _nothing,
+    init: Init = _nothing,
 ) -> list[db.Pool]:
     """A pool for each server of the URL; whether it is a replica just now, its user has to ask."""
     return [
         await _pool(
-            url, functools.partial(_to, one, admit=admit), size, timeout_seconds, pooled=pooled
+            url,
+            functools.partial(_to, one, admit=admit),
+            size,
+            timeout_seconds,
+            pooled=pooled,
+            init=init,
         )
         for one in db.servers(url)
     ]
 
 
 async def _pool(
-    url: str, connect_one: Callable[..., Any], size: int, timeout_seconds: float, *, pooled: bool
+    url: str,
+    connect_one: Callable[..., Any],
+    size: int,
+    timeout_seconds: float,
+    *,
+    pooled: bool,
+    init: Init = _nothing,
 ) -> db.Pool:
     return await asyncpg.create_pool(
         url,
@@ -66,6 +93,9 @@ async def _pool(
         min_size=0,
         max_size=size,
         command_timeout=timeout_seconds,
+        init=init,
+        # A quiet night must not leave the morning without connections.
+        max_inactive_connection_lifetime=0.0,
         # The default reset costs a round trip per use; nothing here leaves session state behind.
         reset=_keep_session,
         **_options(pooled=pooled),

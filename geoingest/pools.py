@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Sequence
 from typing import Any, NamedTuple
 
 from geoingest import config, connections, db, metrics
 from geoingest.operations import privileges
+from geoingest.tracking import latest
 
 # Beside those who come to the door: credential poll, partition look-up, readiness check.
 _HOUSEKEEPING_CONNECTIONS = 3
 # Of the lag, and of readiness.
 _PROBE_CONNECTIONS = 2
+_STEP_SECONDS = 0.25
+_PATIENCE_SECONDS = 0.5
+# Of a server that is away, or has no more connections to give.
+_PAUSE_SECONDS = 30.0
 
 
 class Pools(NamedTuple):
@@ -21,6 +27,16 @@ class Pools(NamedTuple):
     primary: db.Pool
     reading: db.Pool
     replicas: Sequence[db.Pool]
+
+    async def fill(self) -> None:
+        """Opens what is not open yet, a connection at a time; ends only when cancelled.
+
+        A rush that finds too few opens many at once, each of which knows nothing of the tables yet: four of them
+        kept all questions waiting for 200 ms on two cores.
+        """
+        async with asyncio.TaskGroup() as group:
+            for pool in (self.primary, self.reading, *self.replicas):
+                group.create_task(_fill(pool))
 
 
 @contextlib.asynccontextmanager
@@ -42,6 +58,7 @@ async def opened(settings: config.Config, gate: privileges.Privileges) -> AsyncI
             settings.read_url,
             size=settings.readers + _PROBE_CONNECTIONS,
             admit=gate.admit("DATABASE_READ_URL"),
+            init=latest.warm,
             **options,
         )
         stack.callback(reading.terminate)
@@ -51,6 +68,7 @@ async def opened(settings: config.Config, gate: privileges.Privileges) -> AsyncI
                 settings.database_replica_url,
                 size=settings.readers + _PROBE_CONNECTIONS,
                 admit=gate.admit("DATABASE_REPLICA_URL"),
+                init=latest.warm,
                 **options,
             )
         for one in replicas:
@@ -73,3 +91,21 @@ def _watch(server: str, pools: Sequence[db.Pool], *, in_use: int) -> None:
     idle, used = (metrics.pool_connections.labels(server, state) for state in ("idle", "used"))
     metrics.watch(idle, lambda: sum(one.get_idle_size() for one in pools))
     metrics.watch(used, lambda: sum(one.get_size() - one.get_idle_size() for one in pools))
+
+
+async def _fill(pool: db.Pool) -> None:
+    while True:
+        await asyncio.sleep(_STEP_SECONDS)
+        if pool.get_size() < pool.get_max_size():
+            try:
+                await _open_another(pool)
+            except db.DRIVER_ERRORS:
+                await asyncio.sleep(_PAUSE_SECONDS)
+
+
+async def _open_another(pool: db.Pool) -> None:
+    """A pool gives what is open first: so all of that is held, for as long as it takes to open one more."""
+    async with contextlib.AsyncExitStack() as held, asyncio.timeout(_PATIENCE_SECONDS):
+        size = pool.get_size()
+        while pool.get_size() <= size < pool.get_max_size():
+            await held.enter_async_context(pool.acquire())
