@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, TypeAlias
 
 import asyncpg
@@ -19,7 +19,7 @@ Admit: TypeAlias = Callable[["asyncpg.Connection[db.Record]"], Awaitable[None]]
 
 
 # Runs on each connection of a pool when it is new.
-Init: TypeAlias = Callable[["db.Connection"], Awaitable[None]]
+Init: TypeAlias = Callable[["db.Connection"], Coroutine[Any, Any, None]]
 
 
 async def _nothing(_connection: db.Connection) -> None:

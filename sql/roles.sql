@@ -9,6 +9,9 @@
 --
 -- Who reads wants the first of what an index has in order; a plan that expects one row would rather read a whole day
 -- of them and sort it: of 3,500 students 190,000 blocks instead of 14,000.
+-- Nobody who serves is helped by a plan made for its own values: what differs is whom it is about, not how it is found.
+-- But a plan for an array of one looks cheaper than one for any array, so that each was made anew: the record of a
+-- look-up took 0.53 ms of a core, now 0.24; to ask for a position 0.57, now 0.11.
 -- Together their connections leave some of 200 to others; a limit that was set by hand stays as it is.
 -- The timeouts live with the role: poolers refuse them as start-up parameters and some hosts drop them silently.
 -- The keepalives: a client that is gone without a word in the middle of a COPY holds its keys, and no other timeout
@@ -24,12 +27,20 @@ BEGIN
             VALUES
                 ('geoingest_owner', 20, ARRAY['idle_in_transaction_session_timeout = ''60s''']),
                 ('geoingest_jobs', 5, ARRAY['idle_in_transaction_session_timeout = ''60s''']),
-                ('geoingest_ingest', 100, ARRAY['idle_in_transaction_session_timeout = ''15s''']),
+                (
+                    'geoingest_ingest',
+                    100,
+                    ARRAY[
+                        'idle_in_transaction_session_timeout = ''15s''',
+                        'plan_cache_mode = force_generic_plan'
+                    ]
+                ),
                 (
                     'geoingest_read',
                     60,
                     ARRAY[
                         'idle_in_transaction_session_timeout = ''15s''',
+                        'plan_cache_mode = force_generic_plan',
                         'default_transaction_read_only = on',
                         'enable_sort = off'
                     ]

@@ -1086,7 +1086,10 @@ COMMENT ON FUNCTION school_opened_at(integer) IS
 
 CREATE FUNCTION seen_by(by_viewer integer, by_session bigint, by_share integer, among bigint[])
 RETURNS TABLE (student_id bigint, since timestamptz)
-LANGUAGE plpgsql STABLE SECURITY DEFINER ROWS 10 SET search_path = public, pg_temp AS $$
+LANGUAGE plpgsql STABLE SECURITY DEFINER ROWS 10
+SET search_path = public, pg_temp
+SET plan_cache_mode = force_generic_plan
+AS $$
 DECLARE
     sees_everyone boolean;
     shared bigint;
@@ -1300,17 +1303,18 @@ $$;
 COMMENT ON FUNCTION seen() IS
 'The same for whom act_as has named in this transaction; nobody, where it has not.';
 
-CREATE FUNCTION act_as(viewer integer, share integer, students bigint[]) RETURNS void
+CREATE FUNCTION act_as(viewer integer, share integer, students bigint[]) RETURNS boolean
 LANGUAGE sql AS $$
 SELECT
-    set_config('app.viewer', viewer::text, TRUE),
-    set_config('app.share', share::text, TRUE),
-    set_config('app.students', coalesce(students::text, ''), TRUE)
+    set_config('app.viewer', viewer::text, TRUE) IS NOT NULL
+    AND set_config('app.share', share::text, TRUE) IS NOT NULL
+    AND set_config('app.students', coalesce(students::text, ''), TRUE) IS NOT NULL
 $$;
 
 COMMENT ON FUNCTION act_as(integer, integer, bigint[]) IS
-'On whose behalf this transaction reads, by which share (0: by none), and of whom at most (NULL: '
-'of all whom the viewer sees). It ends with the transaction.';
+'Says on whose behalf this transaction reads, by which share (0: by none), and of whom at most '
+'(NULL: of all whom the viewer sees). It ends with the transaction. True, so that a statement can '
+'say it before it reads.';
 
 -- PostgreSQL refuses COPY into a table whose row-level security is in force for the role. So who
 -- reads comes in by the floor above, which has it; who writes, by geolocation_data as before.

@@ -311,7 +311,7 @@ async def test_a_hash_of_weaker_parameters_is_renewed(
 
     assert (wrong, statuses) == (401, [200, 200])
     assert "m=8,t=1,p=1" in str(before)
-    assert "m=19456,t=2,p=1" in str(after)
+    assert "m=7168,t=5,p=1" in str(after)
 
 
 async def test_a_password_that_is_changed_meanwhile_lets_nobody_in(

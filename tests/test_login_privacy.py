@@ -108,4 +108,4 @@ async def test_what_is_typed_stays_where_it_was_typed(
     assert EMAIL in dumped
     # The dump is whole: the session's digest and the hash of the new password are there.
     assert hashlib.sha256(token.encode()).hexdigest() in dumped
-    assert dumped.count("$argon2id$v=19$m=19456,t=2,p=1$") == 1
+    assert dumped.count("$argon2id$v=19$m=7168,t=5,p=1$") == 1

@@ -6,7 +6,7 @@ import datetime
 from typing import NamedTuple
 
 from geoingest import db
-from geoingest.tracking import shapes
+from geoingest.tracking import acting, shapes
 
 
 class Span(NamedTuple):
@@ -18,12 +18,12 @@ class Span(NamedTuple):
 
 
 async def fetch(
-    connection: db.Connection, student_id: int, span: Span
+    asking: acting.Asking, student_id: int, span: Span
 ) -> tuple[list[shapes.Day], datetime.datetime]:
     """The days with a ping, oldest first, and up to when pings are in them."""
     # Asked first: what is rolled up meanwhile is more than was promised.
-    rolled_to = await connection.fetchval(db.queries()["rolled_to"])
-    rows = await connection.fetch(db.queries()["days_between"], student_id, *span)
+    rolled_to = await asking.fetchval(db.queries()["rolled_to"])
+    rows = await asking.fetch(db.queries()["days_between"], student_id, *span)
     return [shapes.Day(*row.values()) for row in rows], rolled_to
 
 

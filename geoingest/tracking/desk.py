@@ -4,23 +4,24 @@ Two walls stand between a question and what is not meant for it:
 
 1. The application's: only what was put on record is shown, and `record` puts nothing on record of whom the
    bearer does not see in that moment, by the primary's own word.
-2. The database's: each question is asked in a transaction that says on whose behalf, and row-level security
-   gives it no row of anybody else.
+2. The database's: each statement says on whose behalf it asks (`acting`), and row-level security gives it no
+   row of anybody else.
 """
 
 from __future__ import annotations
 
 import datetime
 from collections.abc import Awaitable, Callable
-from typing import NamedTuple, Protocol, TypeVar
+from typing import NamedTuple, Protocol, TypeAlias, TypeVar
 
 import asyncpg
 
 from geoingest import db, errors, lookup, seats
 from geoingest.bearer import Bearer
-from geoingest.tracking import replica
+from geoingest.tracking import acting, replica
 
 T = TypeVar("T")
+Query: TypeAlias = Callable[[acting.Asking], Awaitable[T]]
 
 # A guess: what a guardian may have, and a class.
 _FEW = 50
@@ -87,7 +88,7 @@ class Desk:
         self._records = records
 
     async def answer(
-        self, question: Question, query: replica.Query[T], count: Callable[[T], int | None]
+        self, question: Question, query: Query[T], count: Callable[[T], int | None]
     ) -> replica.Answer[T]:
         """What the bearer is shown of one student, which is on record by then with its rows."""
         self._records.few.require_open()
@@ -102,7 +103,7 @@ class Desk:
             raise errors.NotFoundError
         return answer
 
-    async def go_on(self, question: Question, query: replica.Query[T]) -> replica.Answer[T]:
+    async def go_on(self, question: Question, query: Query[T]) -> replica.Answer[T]:
         """More of what is on record already; whether the bearer still may see it is asked again."""
         bearer = await self._bearers.confirm(question.token)
         answer = await self._ask(bearer, [question.student_id], query)
@@ -113,7 +114,7 @@ class Desk:
         self,
         token: str,
         wanted: list[int] | None,
-        query: Callable[[db.Connection, list[int]], Awaitable[dict[int, T]]],
+        query: Callable[[acting.Asking, list[int]], Awaitable[dict[int, T]]],
         *,
         limit: int,
     ) -> replica.Answer[list[T]]:
@@ -122,14 +123,14 @@ class Desk:
         NotFoundError unless all that are wanted may be seen; BadQueryError where all are too many.
         """
 
-        async def permitted(connection: db.Connection) -> tuple[list[int], dict[int, T]]:
-            rows = await connection.fetch(db.queries()["seen_students"], limit + 1)
+        async def permitted(asking: acting.Asking) -> tuple[list[int], dict[int, T]]:
+            rows = await asking.fetch(db.queries()["seen_students"], limit + 1)
             students = [row["student_id"] for row in rows]
             if len(students) > limit:
                 raise errors.BadQueryError(f"more than {limit} students: name some")
             if wanted is not None and len(students) < len(set(wanted)):
                 return [], {}
-            return students, await query(connection, students)
+            return students, await query(asking, students)
 
         self._records.few.require_open()
         bearer = await self._bearers.find(token)
@@ -147,27 +148,19 @@ class Desk:
         return replica.Answer(locations, answer.as_of, answer.source)
 
     async def _ask(
-        self, bearer: Bearer, students: list[int] | None, query: replica.Query[T]
+        self, bearer: Bearer, students: list[int] | None, query: Query[T]
     ) -> replica.Answer[T]:
         """On behalf of the bearer, and of nobody but these students."""
 
-        async def acting(connection: db.Connection) -> T:
-            # By hand: the driver's own block would wait for a ROLLBACK that a hanging server never answers.
+        async def ask(connection: db.Connection) -> T:
             try:
-                await connection.execute("BEGIN READ ONLY")
-                await connection.execute(
-                    db.queries()["act_as"], bearer.viewer_id, bearer.share_id, students
-                )
-                result = await query(connection)
-                await connection.execute("COMMIT")
+                return await query(acting.Acting(connection, bearer, students))
             except (errors.HttpError, asyncpg.PostgresError):
-                if not connection.is_closed():
-                    await connection.execute("ROLLBACK")
                 raise
             except BaseException:
+                # Handed back whole, it would be waited for: the server may hang.
                 connection.terminate()
                 raise
-            return result
 
         async with self._seats.of(self._bearers.school(bearer)):
-            return await self._source.ask(acting)
+            return await self._source.ask(ask)

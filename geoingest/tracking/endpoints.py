@@ -10,8 +10,9 @@ from typing import TypeVar
 import msgspec
 from aiohttp import hdrs, web
 
-from geoingest import db, errors, http, metrics
+from geoingest import errors, http, metrics
 from geoingest.tracking import (
+    acting,
     cursor,
     days,
     desk,
@@ -61,8 +62,8 @@ class Endpoints:
         student_id = parameters.student_id(request)
         now = self._now()
 
-        async def query(connection: db.Connection) -> shapes.Location | None:
-            return await latest.fetch(connection, student_id, horizon=now - self._detail, now=now)
+        async def query(asking: acting.Asking) -> shapes.Location | None:
+            return await latest.fetch(asking, student_id, horizon=now - self._detail, now=now)
 
         answer = await self._desk.answer(
             desk.Question(token, student_id, "location"), query, lambda found: int(bool(found))
@@ -77,12 +78,8 @@ class Endpoints:
         wanted = parameters.student_ids(request)
         now = self._now()
 
-        async def query(
-            connection: db.Connection, students: list[int]
-        ) -> dict[int, shapes.Location]:
-            found = await latest.fetch_many(
-                connection, students, horizon=now - self._detail, now=now
-            )
+        async def query(asking: acting.Asking, students: list[int]) -> dict[int, shapes.Location]:
+            found = await latest.fetch_many(asking, students, horizon=now - self._detail, now=now)
             return {one.student_id: one for one in found}
 
         answer = await self._desk.answer_many(token, wanted, query, limit=_MOST_LOCATIONS)
@@ -103,10 +100,10 @@ class Endpoints:
             return await self._export(request, form, question._replace(kind="export"), window)
         limit, after = parameters.page(request, window.resolution)
 
-        async def query(connection: db.Connection) -> track.Page:
+        async def query(asking: acting.Asking) -> track.Page:
             with metrics.track_query_duration.time():
-                begin = after or await track.fitting(connection, student_id, window, limit=limit)
-                return await track.fetch(connection, student_id, window, begin, limit=limit)
+                begin = after or await track.fitting(asking, student_id, window, limit=limit)
+                return await track.fetch(asking, student_id, window, begin, limit=limit)
 
         answer = await self._desk.answer(question, query, lambda page: len(page.points))
         page = answer.result
@@ -131,10 +128,10 @@ class Endpoints:
         question: desk.Question,
         window: track.Window,
     ) -> web.StreamResponse:
-        async def query(begin: cursor.Cursor, connection: db.Connection) -> track.Page:
+        async def query(begin: cursor.Cursor, asking: acting.Asking) -> track.Page:
             with metrics.track_query_duration.time():
                 return await track.fetch(
-                    connection, question.student_id, window, begin, limit=export.PAGE_POINTS
+                    asking, question.student_id, window, begin, limit=export.PAGE_POINTS
                 )
 
         async def ask_more(after: cursor.Cursor) -> replica.Answer[track.Page]:
@@ -169,8 +166,8 @@ class Endpoints:
         window = parameters.lookup_window(request, oldest=now - self._lookup, now=now)
         limit, after = parameters.lookup_page(request)
 
-        async def query(connection: db.Connection) -> lookups.Page:
-            return await lookups.fetch(connection, student_id, window, after, limit=limit)
+        async def query(asking: acting.Asking) -> lookups.Page:
+            return await lookups.fetch(asking, student_id, window, after, limit=limit)
 
         question = desk.Question(token, student_id, "lookups", window.start, window.end)
         answer = await self._desk.answer(question, query, lambda page: len(page.lookups))

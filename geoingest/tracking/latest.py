@@ -9,7 +9,8 @@ from collections.abc import Sequence
 import asyncpg
 
 from geoingest import db
-from geoingest.tracking import shapes
+from geoingest.bearer import Bearer
+from geoingest.tracking import acting, shapes
 
 # Most students were seen today; this window lies in one month, or two.
 _RECENT = datetime.timedelta(days=1)
@@ -20,14 +21,13 @@ _NEVER = datetime.datetime(2000, 1, 1, tzinfo=datetime.UTC)
 
 async def warm(connection: db.Connection) -> None:
     """Asks for nobody on a new connection, to which otherwise the first question costs ten times as much."""
-    queries = db.queries()
     with contextlib.suppress(asyncpg.PostgresError):
-        await connection.execute(queries["act_as"], 0, 0, [0])
-        await connection.fetch(queries["newest_ping"], 0, _NEVER, _NEVER)
+        nobody = acting.Acting(connection, Bearer(0), [])
+        await fetch(nobody, 0, horizon=_NEVER, now=_NEVER)
 
 
 async def fetch(
-    connection: db.Connection,
+    asking: acting.Asking,
     student_id: int,
     *,
     horizon: datetime.datetime,
@@ -37,14 +37,14 @@ async def fetch(
     end = now + _AHEAD
     recent = max(horizon, now - _RECENT)
     query = db.queries()["newest_ping"]
-    row = await connection.fetchrow(query, student_id, recent, end)
+    row = await asking.fetchrow(query, student_id, recent, end)
     if row is None:
-        row = await connection.fetchrow(query, student_id, horizon, recent)
+        row = await asking.fetchrow(query, student_id, horizon, recent)
     return None if row is None else shapes.Location(*row.values())
 
 
 async def fetch_many(
-    connection: db.Connection,
+    asking: acting.Asking,
     students: Sequence[int],
     *,
     horizon: datetime.datetime,
@@ -54,10 +54,10 @@ async def fetch_many(
     end = now + _AHEAD
     recent = max(horizon, now - _RECENT)
     query = db.queries()["newest_pings"]
-    rows = await connection.fetch(query, students, recent, end)
+    rows = await asking.fetch(query, students, recent, end)
     found = {row["student_id"] for row in rows}
     silent = [student for student in students if student not in found]
     if silent:
-        rows += await connection.fetch(query, silent, horizon, recent)
+        rows += await asking.fetch(query, silent, horizon, recent)
     locations = [shapes.Location(*row.values()) for row in rows]
     return sorted(locations, key=lambda one: one.student_id)

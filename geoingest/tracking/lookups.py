@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from geoingest import db, errors, ping
-from geoingest.tracking import shapes
+from geoingest.tracking import acting, shapes
 
 MOST_LOOKUPS = 1_000
 # Longer than a track's cursor, so that neither is taken for the other.
@@ -40,11 +40,11 @@ class Page(NamedTuple):
 
 
 async def fetch(
-    connection: db.Connection, student_id: int, window: Window, after: Place | None, *, limit: int
+    asking: acting.Asking, student_id: int, window: Window, after: Place | None, *, limit: int
 ) -> Page:
     """The page behind a place, or the first."""
     begin = Place(window.end) if after is None else min(after, Place(window.end))
-    rows = await connection.fetch(
+    rows = await asking.fetch(
         db.queries()["lookups_of"],
         student_id,
         max(window.start, window.oldest),

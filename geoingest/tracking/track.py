@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from typing import Literal, NamedTuple, TypeAlias
 
 from geoingest import db, ping
-from geoingest.tracking import cursor, shapes
+from geoingest.tracking import acting, cursor, shapes
 
 MOST_POINTS = 10_000
 # Above every device number: a page that starts at its window's beginning leaves none out.
@@ -51,13 +51,13 @@ class Page(NamedTuple):
 
 
 async def fitting(
-    connection: db.Connection, student_id: int, window: Window, *, limit: int
+    asking: acting.Asking, student_id: int, window: Window, *, limit: int
 ) -> cursor.Cursor:
     """Where pages of `limit` points begin: `auto` becomes what fits on one, if anything does."""
     if window.resolution != "auto":
         return finest(window)
     queries, recent = db.queries(), max(window.start, window.horizon)
-    pings = await connection.fetchval(
+    pings = await asking.fetchval(
         queries["pings_in_hours"], student_id, recent, window.end, limit + 1
     )
     to_end = pings > limit
@@ -66,12 +66,10 @@ async def fitting(
         if begin.resolution == "raw":
             return begin
     end = window.end if to_end else min(window.end, window.horizon)
-    hours = await connection.fetchval(
+    hours = await asking.fetchval(
         queries["count_hours"], student_id, window.start, end, window.oldest, limit + 1
     )
-    if hours > limit and await connection.fetchval(
-        queries["has_days"], student_id, window.start, end
-    ):
+    if hours > limit and await asking.fetchval(queries["has_days"], student_id, window.start, end):
         return cursor.Cursor("day", to_end)
     return cursor.Cursor("hour", to_end)
 
@@ -84,7 +82,7 @@ def finest(window: Window) -> cursor.Cursor:
 
 
 async def fetch(
-    connection: db.Connection,
+    asking: acting.Asking,
     student_id: int,
     window: Window,
     after: cursor.Cursor,
@@ -93,22 +91,22 @@ async def fetch(
 ) -> Page:
     """The page behind a cursor; it holds less than `limit` points where a part ends, none at last."""
     if after.resolution != "raw":
-        page = await _rollups(connection, student_id, window, after, limit)
+        page = await _rollups(asking, student_id, window, after, limit)
         if page.points or window.resolution != "auto":
             return page
-    return await _pings(connection, student_id, window, after, limit)
+    return await _pings(asking, student_id, window, after, limit)
 
 
 async def _rollups(
-    connection: db.Connection, student_id: int, window: Window, after: cursor.Cursor, limit: int
+    asking: acting.Asking, student_id: int, window: Window, after: cursor.Cursor, limit: int
 ) -> Page:
     query, shape = _ROLLUPS[after.resolution]
     shown_to, end = after.timestamp or ping.EPOCH, window.end
     if window.resolution == "auto" and not after.to_end:
         end = min(end, window.horizon)
     # Asked first: what is rolled up meanwhile is more than was promised.
-    rolled_to = await connection.fetchval(db.queries()["rolled_to"])
-    rows = await connection.fetch(
+    rolled_to = await asking.fetchval(db.queries()["rolled_to"])
+    rows = await asking.fetch(
         db.queries()[query],
         student_id,
         max(window.start, shown_to),
@@ -127,12 +125,12 @@ async def _rollups(
 
 
 async def _pings(
-    connection: db.Connection, student_id: int, window: Window, after: cursor.Cursor, limit: int
+    asking: acting.Asking, student_id: int, window: Window, after: cursor.Cursor, limit: int
 ) -> Page:
     start, device_id = max(window.start, window.horizon), _ANY_DEVICE
     if after.timestamp is not None and after.timestamp >= start:
         start, device_id = after.timestamp, after.device_id
-    rows = await connection.fetch(
+    rows = await asking.fetch(
         db.queries()["track_points"],
         student_id,
         start,

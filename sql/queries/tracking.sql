@@ -1,7 +1,3 @@
--- name: act_as
--- desk.Desk, on the replica or the primary, first in each transaction: whose questions follow. No table.
-SELECT act_as($1, $2, $3);
-
 -- name: seen_students
 -- desk.Desk, on the replica or the primary; by the keys of seen_by. Whom the bearer sees, of those named to act_as.
 SELECT student_id
