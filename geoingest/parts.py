@@ -90,7 +90,6 @@ class Service:
             self.audit.run(),
             self.wide_audit.run(),
             self.runway.run(),
-            self.pools.fill(),
             *(lane.run(self.queue, one) for one in self.lanes),
         ]
 

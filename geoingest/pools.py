@@ -15,10 +15,10 @@ from geoingest.tracking import latest
 _HOUSEKEEPING_CONNECTIONS = 3
 # Of the lag, and of readiness.
 _PROBE_CONNECTIONS = 2
-_STEP_SECONDS = 0.25
-_PATIENCE_SECONDS = 0.5
-# Of a server that is away, or has no more connections to give.
-_PAUSE_SECONDS = 30.0
+# Of each process, for questions; the others are opened when they are wanted, and all stay open. Not more, because
+# the role's limit is for all processes.
+_READY_CONNECTIONS = 6
+_PATIENCE_SECONDS = 1.0
 
 
 class Pools(NamedTuple):
@@ -27,16 +27,6 @@ class Pools(NamedTuple):
     primary: db.Pool
     reading: db.Pool
     replicas: Sequence[db.Pool]
-
-    async def fill(self) -> None:
-        """Opens what is not open yet, a connection at a time; ends only when cancelled.
-
-        A rush that finds too few opens many at once, each of which knows nothing of the tables yet: four of them
-        kept all questions waiting for 200 ms on two cores.
-        """
-        async with asyncio.TaskGroup() as group:
-            for pool in (self.primary, self.reading, *self.replicas):
-                group.create_task(_fill(pool))
 
 
 @contextlib.asynccontextmanager
@@ -74,6 +64,7 @@ async def opened(settings: config.Config, gate: privileges.Privileges) -> AsyncI
         for one in replicas:
             stack.callback(one.terminate)
         await gate.first_look([primary, reading, *replicas])
+        await asyncio.gather(*map(_open_some, replicas or [reading]))
         yield Pools(primary, reading, replicas)
 
 
@@ -93,19 +84,15 @@ def _watch(server: str, pools: Sequence[db.Pool], *, in_use: int) -> None:
     metrics.watch(used, lambda: sum(one.get_size() - one.get_idle_size() for one in pools))
 
 
-async def _fill(pool: db.Pool) -> None:
-    while True:
-        await asyncio.sleep(_STEP_SECONDS)
-        if pool.get_size() < pool.get_max_size():
-            try:
-                await _open_another(pool)
-            except db.DRIVER_ERRORS:
-                await asyncio.sleep(_PAUSE_SECONDS)
+async def _open_some(pool: db.Pool) -> None:
+    """Of a server that has just answered, so that the first rush need not wait for them.
 
-
-async def _open_another(pool: db.Pool) -> None:
-    """A pool gives what is open first: so all of that is held, for as long as it takes to open one more."""
-    async with contextlib.AsyncExitStack() as held, asyncio.timeout(_PATIENCE_SECONDS):
-        size = pool.get_size()
-        while pool.get_size() <= size < pool.get_max_size():
-            await held.enter_async_context(pool.acquire())
+    A connection that is new knows nothing of the tables, and its first question takes ten times as long: on two
+    cores some at once kept all others waiting for 200 ms.
+    """
+    if not pool.get_size():
+        return
+    with contextlib.suppress(*db.DRIVER_ERRORS):
+        async with asyncio.timeout(_PATIENCE_SECONDS), contextlib.AsyncExitStack() as held:
+            for _ in range(min(_READY_CONNECTIONS, pool.get_max_size())):
+                await held.enter_async_context(pool.acquire())

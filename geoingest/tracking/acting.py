@@ -41,17 +41,17 @@ class Acting:
         self._who = (bearer.viewer_id, bearer.share_id, students)
 
     async def fetch(self, query: str, /, *values: object) -> list[db.Record]:
-        return await self._connection.fetch(_said(query, len(values)), *values, *self._who)
+        return await self._connection.fetch(said(query, len(values)), *values, *self._who)
 
     async def fetchrow(self, query: str, /, *values: object) -> db.Record | None:
-        return await self._connection.fetchrow(_said(query, len(values)), *values, *self._who)
+        return await self._connection.fetchrow(said(query, len(values)), *values, *self._who)
 
     async def fetchval(self, query: str, /, *values: object) -> Any:
-        return await self._connection.fetchval(_said(query, len(values)), *values, *self._who)
+        return await self._connection.fetchval(said(query, len(values)), *values, *self._who)
 
 
 @functools.cache
-def _said(query: str, values: int) -> str:
+def said(query: str, values: int) -> str:
     """The query behind who asks: it can neither be merged into the rest (OFFSET 0) nor begun before `is_said`."""
     who = ", ".join(f"${values + number}" for number in (1, 2, 3))
     return (
