@@ -12,7 +12,7 @@ import asyncpg
 import pytest
 from typing_extensions import override
 
-from geoingest import connections, db, errors
+from geoingest import connections, db, errors, standby
 from geoingest.ingest import content, rows, submission, writer
 from geoingest.local import cluster
 from tests import clusters, conftest, pairs, processes, senders, test_ping, trees
@@ -148,11 +148,11 @@ async def test_the_check_finds_duplicates_that_no_standby_has(pair: pairs.Pair) 
     assert _lost(pair, log)
 
 
-class _Deaf(writer.Writer):
+class _Deaf(standby.Watch):
     """Does not hear what the server says beside the answer."""
 
     @override
-    def _heed(self, _connection: object, message: asyncpg.PostgresLogMessage) -> None:
+    def listen(self, connection: asyncpg.Connection[db.Record]) -> None:
         return None
 
 
@@ -178,7 +178,7 @@ async def _wait_ended_by(
 
 
 async def test_a_wait_that_somebody_ended_confirms_nothing(
-    pair: pairs.Pair, subtests: pytest.Subtests
+    pair: pairs.Pair, monkeypatch: pytest.MonkeyPatch, subtests: pytest.Subtests
 ) -> None:
     """Cancelled, the COMMIT succeeds with a warning; terminated, it says nothing: in doubt either way."""
 
@@ -199,7 +199,8 @@ async def test_a_wait_that_somebody_ended_confirms_nothing(
         lane = writer.Writer(connect, timeout_seconds=3)
         with subtests.test(name), pytest.raises(errors.WriteFailedError):
             await _wait_ended_by(pair, lane, request, function=function)
-    deaf = _Deaf(connect, timeout_seconds=3)
+    monkeypatch.setattr(standby, "Watch", _Deaf)
+    deaf = writer.Writer(connect, timeout_seconds=3)
     believed = await _wait_ended_by(pair, deaf, _request(fourth), function="pg_cancel_backend")
 
     assert believed == submission.Outcome()

@@ -25,7 +25,7 @@ from typing import NamedTuple, TypeAlias
 
 import asyncpg
 
-from geoingest import db, errors, lookup, metrics
+from geoingest import db, errors, lookup, metrics, standby
 
 log = logging.getLogger(__name__)
 
@@ -37,8 +37,6 @@ _FIRST_PAUSE_SECONDS = 0.1
 _LONGEST_PAUSE_SECONDS = 1.0
 # For the server to hear that a write was given up.
 _CANCEL_SECONDS = 0.5
-# The function whose warning says: committed here, perhaps on no standby.
-_STANDBY_WAIT = "SyncRepWaitForLSN"
 _unrecorded = {
     error.reason: metrics.lookups_unrecorded.labels(error.reason)
     for error in (
@@ -74,7 +72,7 @@ class Audit:
         # Set when there is something to do: look-ups to write, or a connection to renew.
         self._news = asyncio.Event()
         self._is_open = False
-        self._is_confirmed = True
+        self._standby = standby.Watch()
 
     @property
     def is_open(self) -> bool:
@@ -138,7 +136,7 @@ class Audit:
             except db.DRIVER_ERRORS as exc:
                 log.debug("no connection", extra={"reason": db.sqlstate(exc)})
             else:
-                connection.add_log_listener(self._heed)
+                self._standby.listen(connection)
                 # Lost while idle it is renewed before anybody needs it.
                 connection.add_termination_listener(lambda _: self._news.set())
                 return connection
@@ -168,10 +166,10 @@ class Audit:
                 raise
 
     async def _write(self, connection: Connection, batch: Sequence[_Waiting]) -> None:
-        self._is_confirmed = True
+        self._standby.expect()
         async with asyncio.timeout(self._timeout_seconds):
             refused = await self._write_batch(connection, [one.lookup for one in batch])
-        if not self._is_confirmed:
+        if not self._standby.is_confirmed:
             log.warning("no standby confirmed look-ups")
             _fail(batch, errors.NotRecordedError)
             return
@@ -189,10 +187,6 @@ class Audit:
         self._waiting.clear()
         self._waiting_students = 0
         return batch
-
-    def _heed(self, _connection: object, message: asyncpg.PostgresLogMessage) -> None:
-        if message.server_source_function == _STANDBY_WAIT:
-            self._is_confirmed = False
 
 
 def _refusal(error: type[errors.ServiceError], one: lookup.Lookup) -> errors.ServiceError:

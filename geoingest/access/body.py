@@ -11,7 +11,7 @@ from geoingest import errors, http
 
 S = TypeVar("S", bound=msgspec.Struct)
 
-MOST_BYTES = 4_096
+MOST_BYTES = 8_192
 
 
 async def read(request: web.Request, kind: type[S], *, seconds: float) -> S:
@@ -26,7 +26,7 @@ async def read(request: web.Request, kind: type[S], *, seconds: float) -> S:
         return msgspec.json.decode(raw or b"{}", type=kind)
     except msgspec.ValidationError as exc:
         raise errors.BadBodyError(_members(kind)) from exc
-    except (msgspec.DecodeError, RecursionError) as exc:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as exc:
         raise errors.MalformedBodyError from exc
 
 

@@ -19,7 +19,7 @@ from typing import Protocol
 
 import asyncpg
 
-from geoingest import db, errors
+from geoingest import db, errors, standby
 from geoingest.access import directory, directory_reading
 from geoingest.bearer import Bearer
 
@@ -29,8 +29,6 @@ MOST_SECONDS = 120.0
 _CLOSE_SECONDS = 0.5
 # What somebody else has changed between our look and our write.
 _OVERTAKEN = (asyncpg.UniqueViolationError, asyncpg.ForeignKeyViolationError)
-# The function whose warning says: committed here, perhaps on no standby.
-_STANDBY_WAIT = "SyncRepWaitForLSN"
 
 Connect = Callable[[], Awaitable["asyncpg.Connection[db.Record]"]]
 
@@ -61,7 +59,8 @@ class Imports:
         """
         try:
             async with asyncio.timeout(self._most_seconds), _open(self._connect) as connection:
-                is_confirmed = _watch_standby(connection)
+                watch = standby.Watch()
+                watch.listen(connection)
                 await connection.execute("BEGIN")
                 await _hold(connection)
                 reading = directory_reading.Reading(kind, form)
@@ -75,7 +74,7 @@ class Imports:
                     raise errors.NotFoundError
                 report = await _put_in_force(connection, kind, reading.lines)
                 await connection.execute("COMMIT")
-                if not is_confirmed():
+                if not watch.is_confirmed:
                     raise errors.DatabaseUnavailableError
                 return report
         except TimeoutError as exc:
@@ -98,17 +97,6 @@ async def _open(connect: Connect) -> AsyncIterator[asyncpg.Connection[db.Record]
         # A server that is at work hears that it was given up.
         with contextlib.suppress(*db.DRIVER_ERRORS):
             await connection.close(timeout=_CLOSE_SECONDS)
-
-
-def _watch_standby(connection: asyncpg.Connection[db.Record]) -> Callable[[], bool]:
-    warnings: list[object] = []
-
-    def heed(_connection: object, message: asyncpg.PostgresLogMessage) -> None:
-        if message.server_source_function == _STANDBY_WAIT:
-            warnings.append(message)
-
-    connection.add_log_listener(heed)
-    return lambda: not warnings
 
 
 async def _hold(connection: asyncpg.Connection[db.Record]) -> None:

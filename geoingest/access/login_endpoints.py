@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Sequence
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any
 
 import msgspec
 from aiohttp import hdrs, web
 
-from geoingest import errors, http
-from geoingest.access import accounts, addresses, logins, passwords, sessions
+from geoingest import http
+from geoingest.access import accounts, addresses, body, logins, passwords, sessions
 
-B = TypeVar("B", bound=msgspec.Struct)
-
-MOST_BODY_BYTES = 8 * 1024
 _Email = Annotated[str, msgspec.Meta(min_length=1, max_length=254, pattern="^[^\u0000]*$")]
 # Whatever is longer was never taken; a sign may have four bytes.
 _Password = Annotated[str, msgspec.Meta(max_length=passwords.MOST_BYTES)]
@@ -80,9 +77,9 @@ class Endpoints:
 
     async def post_login(self, request: web.Request) -> web.Response:
         """A session for an e-mail and its password."""
-        body = await self._read(request, LoginBody)
-        email = accounts.normalised(body.email)
-        found = await self._logins.log_in(logins.Try(email, body.password, self._address(request)))
+        asked = await body.read(request, LoginBody, seconds=self._body_timeout_seconds)
+        email = accounts.normalised(asked.email)
+        found = await self._logins.log_in(logins.Try(email, asked.password, self._address(request)))
         return _json(LoginAnswer(found.token, found.ends_at, found.viewer_id, found.role))
 
     async def post_logout(self, request: web.Request) -> web.Response:
@@ -103,29 +100,15 @@ class Endpoints:
     async def post_password(self, request: web.Request) -> web.Response:
         """A new password, by who is logged in and knows the old one."""
         owner = await self._sessions.owner(http.bearer_token(request.headers))
-        body = await self._read(request, PasswordBody)
+        asked = await body.read(request, PasswordBody, seconds=self._body_timeout_seconds)
         email = await self._logins.email_of(owner)
-        one = logins.Try(email, body.old_password, self._address(request))
-        await self._logins.change_password(owner, one, body.new_password)
+        one = logins.Try(email, asked.old_password, self._address(request))
+        await self._logins.change_password(owner, one, asked.new_password)
         return web.Response(status=204)
 
     def _address(self, request: web.Request) -> str:
         forwarded = request.headers.getall(hdrs.X_FORWARDED_FOR, ())
         return addresses.client(request.remote, forwarded, self._trusted)
-
-    async def _read(self, request: web.Request, shape: type[B]) -> B:
-        try:
-            body = await http.read_body(request, seconds=self._body_timeout_seconds)
-        except TimeoutError as exc:
-            raise errors.BodyTimeoutError from exc
-        if len(body) > MOST_BODY_BYTES:
-            raise errors.BodyTooLargeError
-        try:
-            return msgspec.json.decode(body, type=shape)
-        except msgspec.ValidationError as exc:
-            raise errors.BadBodyError from exc
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as exc:
-            raise errors.MalformedBodyError from exc
 
 
 def routes(endpoints: Endpoints) -> list[web.RouteDef]:

@@ -24,7 +24,7 @@ from collections.abc import Awaitable, Callable, Sequence
 import asyncpg
 import orjson
 
-from geoingest import db, errors, metrics, ping
+from geoingest import db, errors, metrics, ping, standby
 from geoingest.ingest import content, rows, submission, transaction
 
 log = logging.getLogger(__name__)
@@ -35,8 +35,6 @@ _RECONNECT_PAUSE_SECONDS = 0.1
 _ATTEMPTS = 3
 # For the server to hear that a write was given up.
 _CANCEL_SECONDS = 0.5
-# The function whose warning says: committed here, perhaps on no standby.
-_STANDBY_WAIT = "SyncRepWaitForLSN"
 # What note_late_pings says of a ping whose day is closed; the door, which knows the age, says it first.
 _CLOSED = "ping_is_not_too_old"
 
@@ -56,7 +54,7 @@ class Writer:
         self._timeout_seconds = timeout_seconds
         self._connection: asyncpg.Connection[db.Record] | None = None
         self._expect_duplicates = False
-        self._is_confirmed = True
+        self._standby = standby.Watch()
 
     @property
     def is_connected(self) -> bool:
@@ -66,7 +64,7 @@ class Writer:
     async def connect(self) -> None:
         """Opens the connection; raises what the driver raises."""
         self._connection = await self._connect()
-        self._connection.add_log_listener(self._heed)
+        self._standby.listen(self._connection)
 
     def close(self) -> None:
         """Drops the connection without waiting for the server."""
@@ -122,11 +120,11 @@ class Writer:
         connection = self._connection
         if connection is None:
             raise errors.WriteFailedError
-        self._is_confirmed = True
+        self._standby.expect()
         outcome = await transaction.commit(connection, pings, rejected, may_exist=may_exist)
         if outcome.stored is not None:
             self._expect_duplicates = len(outcome.stored) < len(pings)
-        if not self._is_confirmed:
+        if not self._standby.is_confirmed:
             log.warning("no standby confirmed a batch")
             raise errors.WriteFailedError
         return outcome
@@ -151,10 +149,6 @@ class Writer:
             _stored(first, pings[:middle]) | _stored(second, pings[middle:]),
             {**first.rejected, **second.rejected},
         )
-
-    def _heed(self, _connection: object, message: asyncpg.PostgresLogMessage) -> None:
-        if message.server_source_function == _STANDBY_WAIT:
-            self._is_confirmed = False
 
     async def _give_up(self) -> None:
         """Cancels the write too: a server that waits for a standby does not notice that we are gone."""
