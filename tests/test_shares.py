@@ -5,19 +5,18 @@ from __future__ import annotations
 import asyncio
 import datetime
 import itertools
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import aiohttp
 import pytest
 
-from geoingest import connections, db, errors
-from geoingest.access import provision, shares, tokens
-from geoingest.bearer import Bearer
+from geoingest import db
+from geoingest.access import provision, tokens
 from geoingest.lifecycle import shares as lifecycle_shares
 from geoingest.local import cluster
 from geoingest.tracking import formats
-from tests import commands, conftest, guardians, processes, rollups
+from tests import commands, conftest, guardians, processes, rollups, sharers
 from tests.test_privacy import _Logs
 
 HOUR = datetime.timedelta(hours=1)
@@ -46,41 +45,11 @@ def _enforce(database: conftest.Database) -> None:
         database.query(f"ALTER TABLE {table} FORCE ROW LEVEL SECURITY")
 
 
-async def _send(
-    running: conftest.Running, token: str, method: str, path: str, **request: Any
-) -> guardians.Answer:
-    headers = {"Authorization": f"Bearer {token}"}
-    async with running.client.request(method, path, headers=headers, **request) as answer:
-        return guardians.Answer(answer.status, answer.headers, await answer.read())
-
-
-async def _make(
-    running: conftest.Running, token: str, student_id: int, **body: Any
-) -> guardians.Answer:
-    return await _send(running, token, "POST", f"/v1/students/{student_id}/shares", json=body)
-
-
-async def _made(running: conftest.Running, child: provision.Enrolled, **body: Any) -> Any:
-    answer = await _make(running, child.viewer_token, child.student_id, **body)
-    assert answer.status == 201, answer.raw
-    return answer.body
-
-
-async def _status(running: conftest.Running, token: str, student_id: int) -> int:
-    path = f"/v1/students/{student_id}/location"
-    return (await _send(running, token, "GET", path)).status
-
-
-def _viewer(database: conftest.Database, student: provision.Enrolled) -> object:
-    query = "SELECT viewer_id FROM guardianships WHERE student_id = $1"
-    return database.query(query, student.student_id)[0][0]
-
-
 async def test_a_share_shows_where_one_student_is(
     primary: conftest.Running, database: conftest.Database, child: provision.Enrolled
 ) -> None:
     """Location, track and file; each look is on record as its maker's, by this share."""
-    made = await _made(primary, child, hours=2)
+    made = await sharers.made(primary, child, hours=2)
     friend = guardians.Guardian(primary, made["token"])
     path = f"/v1/students/{child.student_id}"
 
@@ -98,7 +67,7 @@ async def test_a_share_shows_where_one_student_is(
     assert [one["student_id"] for one in answers[1].body["locations"]] == [child.student_id]
     assert len(answers[2].body["points"]) == 1
     assert [(one["kind"], one["share_id"], one["viewer_id"]) for one in looked] == [
-        (kind, made["share_id"], _viewer(database, child))
+        (kind, made["share_id"], sharers.viewer(database, child))
         for kind in ("export", "track", "locations", "location")
     ]
     newest = (await mine.ask(f"{path}/lookups", limit=1)).body["lookups"]
@@ -132,7 +101,7 @@ async def test_a_share_shows_nothing_else(
 
     The same check finds a build that shows by a share what its maker sees.
     """
-    made = await _made(primary, child)
+    made = await sharers.made(primary, child)
     students = [*(one.student_id for one in school), 10**9]
 
     async with processes.serving(database, module=module, DATABASE_REPLICA_URL="") as service:
@@ -147,13 +116,13 @@ async def test_a_share_makes_and_ends_none(
     primary: conftest.Running, database: conftest.Database, child: provision.Enrolled
 ) -> None:
     """Not even itself; nor does it name students beside its own."""
-    made = await _made(primary, child)
+    made = await sharers.made(primary, child)
     token = made["token"]
 
     answers = [
-        await _make(primary, token, child.student_id),
-        await _send(primary, token, "DELETE", f"/v1/shares/{made['share_id']}"),
-        await _send(primary, token, "GET", "/v1/locations?student_id=1&student_id=2"),
+        await sharers.make(primary, token, child.student_id),
+        await sharers.send(primary, token, "DELETE", f"/v1/shares/{made['share_id']}"),
+        await sharers.send(primary, token, "GET", "/v1/locations?student_id=1&student_id=2"),
     ]
 
     assert [one.status for one in answers] == [404] * 3
@@ -173,7 +142,7 @@ async def test_a_share_ends_when_it_is_told_to(
     primary: conftest.Running, child: provision.Enrolled, body: dict[str, Any], hours: float
 ) -> None:
     """After so many hours, or at an instant; after a day unless said otherwise; not in any cache on the way."""
-    answer = await _make(primary, child.viewer_token, child.student_id, **body)
+    answer = await sharers.make(primary, child.viewer_token, child.student_id, **body)
 
     assert (answer.status, answer.headers["Cache-Control"]) == (201, "no-store")
     assert set(answer.body) == {"share_id", "token", "ends_at"}
@@ -182,85 +151,6 @@ async def test_a_share_ends_when_it_is_told_to(
     assert abs(lasts - hours * HOUR) < datetime.timedelta(minutes=5)
     if "ends_at" in body:
         assert ends_at == guardians.NOW + hours * HOUR
-
-
-@pytest.mark.parametrize(
-    ("body", "reason"),
-    [
-        (b"{", "malformed_body"),
-        (b"\xff", "malformed_body"),
-        (b"[" * 4000, "bad_body"),
-        (b"[]", "bad_body"),
-        (b"null", "bad_body"),
-        (b'{"hours": 0}', "bad_body"),
-        (b'{"hours": -1}', "bad_body"),
-        (b'{"hours": 720.1}', "bad_body"),
-        (b'{"hours": "24"}', "bad_body"),
-        (b'{"hour": 24}', "bad_body"),
-        (b'{"ends_at": "2026-01-01T00:00:00Z"}', "bad_body"),
-        (b'{"ends_at": "9999-12-31T23:59:59Z"}', "bad_body"),
-        (b'{"ends_at": "0001-01-01T00:00:00+14:00"}', "bad_body"),
-        (b'{"ends_at": "tomorrow"}', "bad_body"),
-        (b'{"ends_at": "2999-01-01T00:00:00"}', "bad_body"),
-        (b'{"hours": 1, "ends_at": "2999-01-01T00:00:00Z"}', "bad_body"),
-        (b'{"student_id": 2}', "bad_body"),
-    ],
-)
-async def test_an_end_that_makes_no_sense_makes_no_share(
-    primary: conftest.Running,
-    database: conftest.Database,
-    child: provision.Enrolled,
-    body: bytes,
-    reason: str,
-) -> None:
-    """400 with the reason, and nothing of the body in the answer."""
-    path = f"/v1/students/{child.student_id}/shares"
-
-    answer = await _send(primary, child.viewer_token, "POST", path, data=body)
-
-    assert (answer.status, answer.body["reason"]) == (400, reason)
-    assert database.query("SELECT count(*) FROM shares") == [(0,)]
-
-
-async def test_a_body_that_is_too_long_is_refused(
-    primary: conftest.Running, child: provision.Enrolled
-) -> None:
-    """413, before it is looked at."""
-    path = f"/v1/students/{child.student_id}/shares"
-
-    answer = await _send(primary, child.viewer_token, "POST", path, data=b"[" * 9000)
-
-    assert answer.status == 413
-
-
-async def test_a_body_that_does_not_come_is_not_waited_for(
-    database: conftest.Database, start: conftest.Start, child: provision.Enrolled
-) -> None:
-    """408 within the time that a body may take, and nothing is made."""
-    running = await start(database.settings(database_replica_url="", body_timeout_seconds=0.2))
-    path = f"/v1/students/{child.student_id}/shares"
-
-    async def slowly() -> AsyncIterator[bytes]:
-        yield b"{"
-        await asyncio.sleep(60)
-
-    answer = await _send(running, child.viewer_token, "POST", path, data=slowly())
-
-    assert (answer.status, answer.body["reason"]) == (408, "body_timeout")
-    assert database.query("SELECT count(*) FROM shares") == [(0,)]
-
-
-async def test_without_the_primary_there_are_no_shares() -> None:
-    """Not now: neither made, listed nor ended, and the caller is told to come again."""
-    nobody = await connections.primary_pool(
-        "postgresql://127.0.0.1:1/nobody", size=1, timeout_seconds=1
-    )
-    kept, bearer = shares.Shares(nobody), Bearer(1)
-
-    for question in (kept.add(bearer, 1, HOUR), kept.of_student(bearer, 1), kept.end(bearer, 1)):
-        with pytest.raises(errors.DatabaseUnavailableError):
-            await question
-    nobody.terminate()
 
 
 async def test_shares_are_listed_for_who_sees_the_student(
@@ -272,27 +162,29 @@ async def test_shares_are_listed_for_who_sees_the_student(
     """Those that have not ended, whoever made them, never a token; strangers learn nothing."""
     with db.direct(database.url) as connection:
         other_id, other = provision.add_viewer(connection, [child.student_id])
-    mine = await _made(primary, child)
-    theirs = (await _make(primary, other, child.student_id, hours=1)).body
-    ended, revoked = [await _made(primary, child) for _ in range(2)]
+    mine = await sharers.made(primary, child)
+    theirs = (await sharers.make(primary, other, child.student_id, hours=1)).body
+    ended, revoked = [await sharers.made(primary, child) for _ in range(2)]
     database.query("UPDATE shares SET ends_at = now() WHERE share_id = $1", ended["share_id"])
     path = f"/v1/shares/{revoked['share_id']}"
-    assert (await _send(primary, other, "DELETE", path)).status == 204
+    assert (await sharers.send(primary, other, "DELETE", path)).status == 204
     path = f"/v1/students/{child.student_id}/shares"
 
-    answers = [await _send(primary, one, "GET", path) for one in (child.viewer_token, other)]
-    stranger = await _send(primary, school[1].viewer_token, "GET", path)
+    answers = [await sharers.send(primary, one, "GET", path) for one in (child.viewer_token, other)]
+    stranger = await sharers.send(primary, school[1].viewer_token, "GET", path)
 
     assert {one.raw for one in answers} == {answers[0].raw}
     listed = answers[0].body["shares"]
     assert [(one["share_id"], one["viewer_id"], one["ends_at"]) for one in listed] == [
-        (mine["share_id"], _viewer(database, child), mine["ends_at"]),
+        (mine["share_id"], sharers.viewer(database, child), mine["ends_at"]),
         (theirs["share_id"], other_id, theirs["ends_at"]),
     ]
     assert set(listed[0]) == {"share_id", "viewer_id", "created_at", "ends_at"}
     assert stranger.status == 404
     assert b"gi_share_" not in answers[0].raw
-    assert [await _status(primary, one["token"], child.student_id) for one in (mine, ended)] == [
+    assert [
+        await sharers.status(primary, one["token"], child.student_id) for one in (mine, ended)
+    ] == [
         200,
         401,
     ]
@@ -313,11 +205,11 @@ async def test_who_may_end_a_share(
     database.query(
         "UPDATE guardianships SET school_hours_only = TRUE WHERE viewer_id = $1", limited_id
     )
-    made = [await _made(primary, child) for _ in range(4)]
+    made = [await sharers.made(primary, child) for _ in range(4)]
     paths = [f"/v1/shares/{one['share_id']}" for one in made]
 
     async def end(token: str, path: str) -> int:
-        return (await _send(primary, token, "DELETE", path)).status
+        return (await sharers.send(primary, token, "DELETE", path)).status
 
     refused = [await end(one, paths[0]) for one in (school[1].viewer_token, limited)]
     by = [await end(one, path) for one, path in zip((other, admin), paths, strict=False)]
@@ -342,9 +234,9 @@ async def test_who_sees_school_hours_only_shares_nothing(
     guardians.store(database, child.student_id, datetime.datetime.now(datetime.UTC))
     path = f"/v1/students/{child.student_id}/shares"
 
-    sees = await _status(primary, child.viewer_token, child.student_id)
-    made = await _make(primary, child.viewer_token, child.student_id)
-    listed = await _send(primary, child.viewer_token, "GET", path)
+    sees = await sharers.status(primary, child.viewer_token, child.student_id)
+    made = await sharers.make(primary, child.viewer_token, child.student_id)
+    listed = await sharers.send(primary, child.viewer_token, "GET", path)
 
     assert sees == 200
     assert (made.status, listed.status) == (404, 404)
@@ -360,7 +252,7 @@ async def test_a_share_reaches_back_for_a_day(
     guardians.store(database, child.student_id, *before, *since)
     rollups.roll(database, guardians.ago(hours=1))
     _enforce(database)
-    made = await _made(primary, child)
+    made = await sharers.made(primary, child)
     window = {"from": guardians.ago(days=4).isoformat()}
 
     async def ask(token: str, **parameters: Any) -> tuple[str, int]:
@@ -390,10 +282,10 @@ async def test_a_share_ends_with_its_makers_view(
     """At once, at two services that have just shown the student: with guardianship, viewer and student."""
     settings = database.settings(database_replica_url="")
     both = [await start(settings), await start(settings)]
-    made = await _made(both[0], child)
+    made = await sharers.made(both[0], child)
 
     async def statuses() -> list[int]:
-        return [await _status(one, made["token"], child.student_id) for one in both]
+        return [await sharers.status(one, made["token"], child.student_id) for one in both]
 
     shown = await statuses()
     database.query("UPDATE guardianships SET consent_until = now() WHERE student_id = 1")
@@ -410,7 +302,7 @@ async def test_what_one_process_ends_no_other_shows(
     database: conftest.Database, primary: conftest.Running, child: provision.Enrolled
 ) -> None:
     """Two processes have it in memory; one is told to end it; the next question to either is refused."""
-    made = await _made(primary, child)
+    made = await sharers.made(primary, child)
     path = f"/v1/students/{child.student_id}/location"
     as_friend = {"Authorization": f"Bearer {made['token']}"}
     as_maker = {"Authorization": f"Bearer {child.viewer_token}"}
@@ -437,35 +329,6 @@ async def test_what_one_process_ends_no_other_shows(
         ended = await statuses()
 
     assert (shown, ended) == ([200, 200], [401, 401])
-
-
-async def test_so_many_shares_and_no_more(
-    database: conftest.Database, start: conftest.Start, child: provision.Enrolled
-) -> None:
-    """Also where they are asked for all at once at two services; one that was ended counts for an hour."""
-    settings = database.settings(database_replica_url="")
-    both = [await start(settings), await start(settings)]
-    with db.direct(database.url) as connection:
-        _, other = provision.add_viewer(connection, [child.student_id])
-
-    asked = [
-        _make(both[number % 2], child.viewer_token, child.student_id)
-        for number in range(shares.MOST + 10)
-    ]
-    answers = await asyncio.gather(*asked)
-    made = [one.body["share_id"] for one in answers if one.status == 201]
-    refused = {(one.status, one.body["reason"]) for one in answers if one.status != 201}
-    path = f"/v1/shares/{made[0]}"
-    await _send(both[0], child.viewer_token, "DELETE", path)
-    after = await _make(both[0], child.viewer_token, child.student_id)
-    others = await _make(both[0], other, child.student_id)
-    database.query("UPDATE shares SET created_at = created_at - interval '1 hour'")
-    later = [await _make(both[0], child.viewer_token, child.student_id) for _ in range(2)]
-
-    assert len(made) == len(set(made)) == shares.MOST
-    assert refused == {(409, "too_many_shares")}
-    assert (after.status, others.status) == (409, 201)
-    assert [one.status for one in later] == [201, 409]
 
 
 async def _dumped(servers: cluster.Cluster, database: conftest.Database) -> str:
@@ -516,7 +379,7 @@ async def test_shares_by_hand(
     primary: conftest.Running, database: conftest.Database, child: provision.Enrolled
 ) -> None:
     """`geoingest share list` and `revoke`: numbers and instants, no token; a typo is named."""
-    made = [await _made(primary, child) for _ in range(2)]
+    made = [await sharers.made(primary, child) for _ in range(2)]
 
     before = commands.run("share", "list", "--student", "1", database=database)
     ended = commands.run("share", "revoke", str(made[0]["share_id"]), database=database)
@@ -528,7 +391,7 @@ async def test_shares_by_hand(
     assert [one.split()[0] for one in after.stdout.splitlines()] == ["share", "2"]
     assert (unknown.exit_code, unknown.stderr) == (1, "geoingest: there is no share 777\n")
     assert "gi_share_" not in before.stdout
-    assert await _status(primary, made[0]["token"], child.student_id) == 401
+    assert await sharers.status(primary, made[0]["token"], child.student_id) == 401
 
 
 def test_what_has_long_ended_is_forgotten(
@@ -540,7 +403,7 @@ def test_what_has_long_ended_is_forgotten(
         database.query(
             "INSERT INTO shares (student_id, viewer_id, token_digest, created_at, ends_at)"
             " VALUES (1, $1, sha256($2), $3, $3)",
-            _viewer(database, child),
+            sharers.viewer(database, child),
             str(number).encode(),
             now - datetime.timedelta(days=age_days),
         )
