@@ -1,8 +1,8 @@
 """Acting on somebody's behalf: each statement says first who asks, and so needs no transaction around it.
 
 Who asks is said by `act_as`, for the statement's own transaction alone; row-level security answers for whom it
-names, and where it named nobody, shows nobody. BEGIN, `act_as` and COMMIT as statements of their own took
-three more turns to the server, which was most of what a question for one position cost.
+names, and where it named nobody, shows nobody. With BEGIN, `act_as` and COMMIT as statements of their own a
+question for one position and its record took five turns to the servers, and now two.
 """
 
 from __future__ import annotations
