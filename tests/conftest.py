@@ -192,6 +192,12 @@ async def running(database: Database, start: Start) -> Running:
     return await start(database.settings())
 
 
+@pytest.fixture
+async def primary(database: Database, start: Start) -> Running:
+    """The same without a replica: what was just written is read at once."""
+    return await start(database.settings(database_replica_url=""))
+
+
 async def until(condition: Callable[[], bool], *, seconds: float = 10.0) -> None:
     """Returns once the condition holds; TimeoutError when it does not in time."""
     async with asyncio.timeout(seconds):

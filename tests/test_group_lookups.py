@@ -49,12 +49,6 @@ def crowd(database: conftest.Database) -> Crowd:
     return Crowd(students, placed, viewer_id, token)
 
 
-@pytest.fixture
-async def primary(database: conftest.Database, start: conftest.Start) -> conftest.Running:
-    """A service without a replica: what was just recorded is read at once."""
-    return await start(database.settings(database_replica_url=""))
-
-
 def _groups(database: conftest.Database) -> dict[object, set[object]]:
     """Who is in which."""
     query = (

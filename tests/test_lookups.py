@@ -24,12 +24,6 @@ WINDOW = {"from": DAY_START.isoformat(), "to": guardians.NOW.isoformat()}
 
 
 @pytest.fixture
-async def primary(database: conftest.Database, start: conftest.Start) -> conftest.Running:
-    """A service without a replica: what was just recorded is read at once."""
-    return await start(database.settings(database_replica_url=""))
-
-
-@pytest.fixture
 def child(database: conftest.Database, school: list[provision.Enrolled]) -> provision.Enrolled:
     """A student with three pings, and others."""
     instants = [guardians.ago(minutes=minutes) for minutes in (1, 2, 3)]

@@ -17,6 +17,11 @@ from tests.test_directory import (  # noqa: F401
     test_each_kind_is_added_and_then_unchanged,
     test_numbers_that_the_platform_chose_are_stepped_around,
 )
+from tests.test_group_lookups import (  # noqa: F401
+    crowd,
+    test_all_of_an_answer_are_two_rows_of_one_commit,
+    test_each_student_is_told_among_its_own,
+)
 from tests.test_health import test_a_service_that_can_take_pings_is_ready  # noqa: F401
 from tests.test_ingest_end_to_end import (  # noqa: F401
     phone,
@@ -35,7 +40,6 @@ from tests.test_lookups import (  # noqa: F401
 )
 from tests.test_read_tracks import (  # noqa: F401
     everyone,
-    primary,
     test_a_window_holds_its_start_and_not_its_end,
     test_pages_lose_and_double_no_point,
 )

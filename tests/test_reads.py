@@ -20,12 +20,6 @@ POINT = {"device_id", "timestamp", "latitude", "longitude", *MEASURES}
 
 
 @pytest.fixture
-async def primary(database: conftest.Database, start: conftest.Start) -> conftest.Running:
-    """A service without a replica: what was just stored is read at once."""
-    return await start(database.settings(database_replica_url=""))
-
-
-@pytest.fixture
 def everyone(database: conftest.Database, school: list[provision.Enrolled]) -> str:
     """The token of a viewer who sees all students."""
     with db.direct(database.url) as connection:

@@ -26,12 +26,6 @@ BY_SHARE = {"location", "track"}
 
 
 @pytest.fixture
-async def primary(database: conftest.Database, start: conftest.Start) -> conftest.Running:
-    """A service without a replica: what was just written is read at once."""
-    return await start(database.settings(database_replica_url=""))
-
-
-@pytest.fixture
 def child(database: conftest.Database, school: list[provision.Enrolled]) -> provision.Enrolled:
     """A student with a ping, and others with one each."""
     for one in school:

@@ -11,16 +11,18 @@ from geoingest import errors, http
 
 S = TypeVar("S", bound=msgspec.Struct)
 
-MOST_BYTES = 8_192
+MOST_BYTES = 4_096
 
 
-async def read(request: web.Request, kind: type[S], *, seconds: float) -> S:
+async def read(
+    request: web.Request, kind: type[S], *, seconds: float, most_bytes: int = MOST_BYTES
+) -> S:
     """The body as this struct; none at all is one that says nothing."""
     try:
         raw = await http.read_body(request, seconds=seconds)
     except TimeoutError as exc:
         raise errors.BodyTimeoutError from exc
-    if len(raw) > MOST_BYTES:
+    if len(raw) > most_bytes:
         raise errors.BodyTooLargeError
     try:
         return msgspec.json.decode(raw or b"{}", type=kind)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Sequence
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 import msgspec
 from aiohttp import hdrs, web
@@ -12,6 +12,10 @@ from aiohttp import hdrs, web
 from geoingest import http
 from geoingest.access import accounts, addresses, body, logins, passwords, sessions
 
+S = TypeVar("S", bound=msgspec.Struct)
+
+# Two passwords, however they are written.
+MOST_BODY_BYTES = 8 * 1024
 _Email = Annotated[str, msgspec.Meta(min_length=1, max_length=254, pattern="^[^\u0000]*$")]
 # Whatever is longer was never taken; a sign may have four bytes.
 _Password = Annotated[str, msgspec.Meta(max_length=passwords.MOST_BYTES)]
@@ -77,7 +81,7 @@ class Endpoints:
 
     async def post_login(self, request: web.Request) -> web.Response:
         """A session for an e-mail and its password."""
-        asked = await body.read(request, LoginBody, seconds=self._body_timeout_seconds)
+        asked = await self._read(request, LoginBody)
         email = accounts.normalised(asked.email)
         found = await self._logins.log_in(logins.Try(email, asked.password, self._address(request)))
         return _json(LoginAnswer(found.token, found.ends_at, found.viewer_id, found.role))
@@ -100,11 +104,15 @@ class Endpoints:
     async def post_password(self, request: web.Request) -> web.Response:
         """A new password, by who is logged in and knows the old one."""
         owner = await self._sessions.owner(http.bearer_token(request.headers))
-        asked = await body.read(request, PasswordBody, seconds=self._body_timeout_seconds)
+        asked = await self._read(request, PasswordBody)
         email = await self._logins.email_of(owner)
         one = logins.Try(email, asked.old_password, self._address(request))
         await self._logins.change_password(owner, one, asked.new_password)
         return web.Response(status=204)
+
+    async def _read(self, request: web.Request, kind: type[S]) -> S:
+        seconds = self._body_timeout_seconds
+        return await body.read(request, kind, seconds=seconds, most_bytes=MOST_BODY_BYTES)
 
     def _address(self, request: web.Request) -> str:
         forwarded = request.headers.getall(hdrs.X_FORWARDED_FOR, ())
