@@ -1089,6 +1089,7 @@ RETURNS TABLE (student_id bigint, since timestamptz)
 LANGUAGE plpgsql STABLE SECURITY DEFINER ROWS 10
 SET search_path = public, pg_temp
 SET plan_cache_mode = force_generic_plan
+SET enable_seqscan = off
 AS $$
 DECLARE
     sees_everyone boolean;
@@ -1134,19 +1135,27 @@ BEGIN
     END IF;
     IF among IS NOT NULL THEN
         in_scope := ARRAY(
-            SELECT DISTINCT student.student_id
+            SELECT DISTINCT named.student_id
             FROM unnest(among) AS named (student_id)
-            INNER JOIN students AS student ON named.student_id = student.student_id
+            CROSS JOIN LATERAL (
+                SELECT
+                    enrolled.school_id,
+                    enrolled.class_id
+                FROM students AS enrolled
+                WHERE
+                    enrolled.student_id = named.student_id
+                    AND enrolled.erased_at IS NULL
+                OFFSET 0
+            ) AS student
             WHERE
-                student.erased_at IS NULL
-                AND (sees_everyone OR EXISTS (
+                sees_everyone OR EXISTS (
                     SELECT
                     FROM staff_scopes AS scope
                     WHERE
                         scope.viewer_id = by_viewer
                         AND scope.school_id = student.school_id
                         AND (scope.class_id IS NULL OR scope.class_id = student.class_id)
-                ))
+                )
         );
     ELSIF sees_everyone THEN
         in_scope := ARRAY(
@@ -1158,11 +1167,16 @@ BEGIN
         in_scope := ARRAY(
             SELECT DISTINCT student.student_id
             FROM staff_scopes AS scope
-            INNER JOIN students AS student ON scope.school_id = student.school_id
-            WHERE
-                scope.viewer_id = by_viewer
-                AND student.erased_at IS NULL
-                AND (scope.class_id IS NULL OR scope.class_id = student.class_id)
+            CROSS JOIN LATERAL (
+                SELECT enrolled.student_id
+                FROM students AS enrolled
+                WHERE
+                    enrolled.school_id = scope.school_id
+                    AND enrolled.erased_at IS NULL
+                    AND (scope.class_id IS NULL OR scope.class_id = enrolled.class_id)
+                OFFSET 0
+            ) AS student
+            WHERE scope.viewer_id = by_viewer
         );
         among := ARRAY(
             SELECT guardianship.student_id
@@ -1177,23 +1191,34 @@ BEGIN
     SELECT rule.student_id, greatest(rule.since, shared_since)
     FROM (
         SELECT DISTINCT
-            student.student_id,
+            guarded.student_id,
             CASE
-                WHEN guardianship.school_hours_only THEN school_opened_at(student.school_id)
+                WHEN guarded.school_hours_only THEN school_opened_at(student.school_id)
                 ELSE '-infinity'
             END AS since
         FROM unnest(among) AS named (student_id)
-        INNER JOIN guardianships AS guardianship
-            ON
-                named.student_id = guardianship.student_id
+        CROSS JOIN LATERAL (
+            SELECT
+                guardianship.student_id,
+                guardianship.school_hours_only
+            FROM guardianships AS guardianship
+            WHERE
+                guardianship.student_id = named.student_id
                 AND guardianship.viewer_id = by_viewer
-        INNER JOIN students AS student ON guardianship.student_id = student.student_id
-        WHERE
-            guardianship.valid_from <= now()
-            AND guardianship.valid_until > now()
-            AND guardianship.consent_until > now()
-            AND student.erased_at IS NULL
-            AND student.student_id <> all(in_scope)
+                AND guardianship.valid_from <= now()
+                AND guardianship.valid_until > now()
+                AND guardianship.consent_until > now()
+            OFFSET 0
+        ) AS guarded
+        CROSS JOIN LATERAL (
+            SELECT enrolled.school_id
+            FROM students AS enrolled
+            WHERE
+                enrolled.student_id = guarded.student_id
+                AND enrolled.erased_at IS NULL
+            OFFSET 0
+        ) AS student
+        WHERE guarded.student_id <> all(in_scope)
     ) AS rule
     WHERE rule.since IS NOT NULL;
 END

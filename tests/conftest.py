@@ -42,10 +42,12 @@ _numbers = itertools.count(1)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Function]) -> None:
-    """Marks what needs PostgreSQL, so that a second server can be given just that part."""
+    """Marks what needs PostgreSQL, so that a second server can be given just that part; what is long comes first."""
     for item in items:
         if "servers" in item.fixturenames:
             item.add_marker(pytest.mark.db)
+    # Last, the longest file would keep one process busy and the other idle.
+    items.sort(key=lambda item: item.get_closest_marker("faults") is None)
 
 
 def as_role(url: str, role: str) -> str:

@@ -12,7 +12,8 @@ import psycopg
 
 from geoingest.access import provision
 from geoingest.local import cluster
-from tests import conftest, trees
+from geoingest.tracking import replica
+from tests import conftest, guardians, trees
 from tests.traffic import Traffic
 
 LEAVE_SECONDS = 5.0
@@ -62,6 +63,24 @@ def _on_replica(servers: cluster.Cluster, statement: str) -> None:
     url = servers.url(cluster.REPLICA_PORT, user="postgres", database="postgres")
     with psycopg.connect(url, autocommit=True) as connection:
         connection.execute(statement.encode())
+
+
+async def test_a_replica_is_taken_once_it_has_replayed_what_the_primary_was_seen_at(
+    database: conftest.Database, school: list[provision.Enrolled], start: conftest.Start
+) -> None:
+    """One that is behind as the service starts answers nothing yet: how old that would be is not known."""
+    with psycopg.connect(database.replica_url) as connection:
+        connection.execute("SELECT FROM rejected_pings")
+        # Replay waits for whoever reads the table.
+        database.query("TRUNCATE rejected_pings")
+        running = await start(database.settings(max_lag_seconds=60.0))
+        await asyncio.sleep(4 * replica.PROBE_SECONDS)
+
+        assert not running.service.replica.in_use
+
+    await conftest.until(lambda: running.service.replica.in_use, seconds=RETURN_SECONDS)
+    answer = await guardians.Guardian(running, school[0].viewer_token).ask("/v1/locations")
+    assert answer.body["source"] == "replica"
 
 
 async def test_a_paused_replica_is_left_and_taken_again(

@@ -285,6 +285,20 @@ def test_each_role_is_bounded(database: conftest.Database, role: str) -> None:
     assert powers == [(False,) * 5]
 
 
+@pytest.mark.parametrize("role", [roles.INGEST, roles.READ])
+def test_who_serves_keeps_its_plans_and_compiles_none(
+    database: conftest.Database, role: str
+) -> None:
+    """Each question is short, and the same for everybody."""
+    with psycopg.connect(conftest.as_role(database.url, role)) as connection:
+        settings = [
+            connection.execute("SELECT current_setting(%s)", [name]).fetchone()
+            for name in ("plan_cache_mode", "jit")
+        ]
+
+    assert settings == [("force_generic_plan",), ("off",)]
+
+
 def test_the_jobs_are_the_owner(database: conftest.Database) -> None:
     """From their first statement, so that whatever they make is the owner's."""
     with db.direct(conftest.as_role(database.url, roles.JOBS)) as connection:

@@ -24,20 +24,17 @@ _SEVERAL = {
         "FROM students AS student\n            WHERE student.erased_at IS NULL",
         "FROM students AS student",
     ),
-    "erased is seen among some": (
-        "student.erased_at IS NULL\n                AND (sees_everyone",
-        "(sees_everyone",
-    ),
     "some are all": ("IF among IS NOT NULL THEN", "IF FALSE THEN"),
-    "everybody is staff": ("AND (sees_everyone OR EXISTS (", "AND (TRUE OR EXISTS ("),
-    "who is seen twice is told twice": ("AND student.student_id <> all(in_scope)", ""),
-    "a guardian sees all whom some guardian sees": (
-        "AND guardianship.viewer_id = by_viewer\n        INNER JOIN",
-        "INNER JOIN",
+    "everybody is staff": ("sees_everyone OR EXISTS (", "TRUE OR EXISTS ("),
+    "all are in everybody's scope": ("WHERE scope.viewer_id = by_viewer", ""),
+    "some are in everybody's scope": (
+        "scope.viewer_id = by_viewer\n                        AND scope.school_id",
+        "scope.school_id",
     ),
+    "who is seen twice is told twice": ("WHERE guarded.student_id <> all(in_scope)", ""),
     "hours do not count": (
-        "WHEN guardianship.school_hours_only THEN school_opened_at(student.school_id)",
-        "WHEN guardianship.school_hours_only THEN '-infinity'::timestamptz",
+        "WHEN guarded.school_hours_only THEN school_opened_at(student.school_id)",
+        "WHEN guarded.school_hours_only THEN '-infinity'::timestamptz",
     ),
     "closed is open": ("WHERE rule.since IS NOT NULL", ""),
 }

@@ -158,6 +158,9 @@ class Replica:
             self._replica = next(self._candidates)
         elif behind_seconds > min(HEALTHY_LAG_SECONDS, self._max_lag_seconds):
             self._unwell_at = now
+        elif self._ring.complete_up_to is None:
+            # It has replayed nothing that we saw of the primary: how old its answers are, nobody knows.
+            return
         elif not self._in_use and now - self._unwell_at >= HEALTHY_SECONDS:
             self._in_use = True
             log.info("reads go to the replica")
