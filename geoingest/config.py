@@ -62,7 +62,7 @@ class Config:
     writers: int = _setting(
         "GEOINGEST_WRITERS",
         2,
-        "connections that write batches; workers share them, at least two each",
+        "connections that write batches; workers share them, at least one each",
     )
     max_batch_pings: int = _setting(
         "GEOINGEST_MAX_BATCH_PINGS", 2000, "a batch takes no further request beyond this"
@@ -221,11 +221,8 @@ class Config:
 
     @property
     def writers_each(self) -> int:
-        """How many of the writers one process has: fewer, larger batches cost the database less.
-
-        With one alone a process would wait idle for each commit.
-        """
-        return max(min(2, self.writers), self.writers // self.worker_count)
+        """How many of the writers one process has: fewer, larger batches cost the database less."""
+        return max(1, self.writers // self.worker_count)
 
     @property
     def is_pooled(self) -> bool:

@@ -14,12 +14,12 @@ def _write(
     pings: int,
     seconds: float,
     requests: int = 2,
-    waited_seconds: float = 0.2,
+    is_calm: bool = False,
 ) -> float:
     """A hundred batches, one after the other; returns when the last one ends."""
     for number in range(1, 101):
         now = start + number * seconds
-        one.wrote(pings, requests=requests, waited_seconds=waited_seconds, seconds=seconds, now=now)
+        one.wrote(pings, requests=requests, seconds=seconds, is_calm=is_calm, now=now)
     return start + 100 * seconds
 
 
@@ -39,9 +39,9 @@ def test_lanes_with_little_to_write_are_not_slow() -> None:
     one = pace.Pace()
 
     end = _write(one, start=1000.0, pings=300, seconds=0.1)
-    end = _write(one, start=end, pings=3, seconds=0.01, waited_seconds=0.03)
+    end = _write(one, start=end, pings=3, seconds=0.01, is_calm=True)
     calm = one.pings_per_second
-    _write(one, start=end, pings=800, seconds=0.1, waited_seconds=0.03)
+    _write(one, start=end, pings=800, seconds=0.1, is_calm=True)
 
     assert 2500 < calm < 3000
     assert one.pings_per_second == pytest.approx(8000, rel=0.05)

@@ -122,11 +122,12 @@ class Batcher:
         try:
             outcome = await write(batch)
             now = self._now()
-            self._overload.pace.wrote(
+            self._overload.wrote(
                 pings,
                 requests=len(batch),
                 waited_seconds=started - batch[0].queued_at,
                 seconds=now - started,
+                turn_seconds=self._turn.seconds,
                 now=now,
             )
             _answer(batch, outcome)

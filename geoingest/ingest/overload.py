@@ -34,8 +34,9 @@ class Overload:
     # or less and less would be taken for lanes that could write more.
     least_writes = 3
     # A COPY takes three, wherever in its own turn a request was read. With thousands of sockets
-    # ready a turn takes a tenth of a second, and less and less would be taken for the same reason.
-    least_turns = 6
+    # ready a turn takes a tenth of a second, and less and less would be taken for the same reason:
+    # nor did what waits no longer than these turns wait for the lanes.
+    least_turns = 4
 
     def __init__(self, limits: Limits) -> None:
         self.pace = pace.Pace()
@@ -85,6 +86,21 @@ class Overload:
             return False
         self._busy_until = now + self.calm_seconds
         return True
+
+    def wrote(
+        self,
+        pings: int,
+        *,
+        requests: int,
+        waited_seconds: float,
+        seconds: float,
+        turn_seconds: float,
+        now: float,
+    ) -> None:
+        """A batch of so many pings waited so long to be taken, and took so long to be committed."""
+        long_seconds = max(self.old_seconds, self.least_turns * turn_seconds)
+        is_calm = waited_seconds < long_seconds
+        self.pace.wrote(pings, requests=requests, seconds=seconds, is_calm=is_calm, now=now)
 
     def _busy_pings(self, turn_seconds: float) -> float:
         least_seconds = max(
