@@ -3,10 +3,17 @@
 from __future__ import annotations
 
 import psycopg
+import pytest
 
-from geoingest import db
+from geoingest import db, pools
 from geoingest.access import provision
 from tests import conftest, guardians
+
+
+@pytest.fixture(autouse=True)
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A machine may take longer than a start waits for them."""
+    monkeypatch.setattr(pools, "_PATIENCE_SECONDS", 20.0)
 
 
 def _sizes(running: conftest.Running) -> list[int]:
