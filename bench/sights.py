@@ -73,7 +73,9 @@ PEERS = Section(
     " transaction. Throughput and CPU time in closed loop; p99, and CPU time once more, in open loop"
     " at a low rate that all of them can take. CPU time is that of the server's whole process tree"
     " and of all of PostgreSQL's processes. No replica. At the end the table holds exactly the"
-    " acknowledged rows.",
+    " acknowledged rows. Generator, service and PostgreSQL share the cores: two workers take what is"
+    " left of two, and as each finds half as many pings in a turn of its loop and in a batch, each"
+    " ping costs more; with more phones less so (`--sockets 512`).",
     (
         Number("naive_cpu_to_ours", "CPU time per single ping, INSERT / geoingest", ">= 4"),
         Number("naive_cpu_to_ours_2", "the same with 2 workers"),
