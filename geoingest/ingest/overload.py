@@ -34,8 +34,8 @@ class Overload:
     # or less and less would be taken for lanes that could write more.
     least_writes = 3
     # A COPY takes three, wherever in its own turn a request was read. With thousands of sockets
-    # ready a turn takes a tenth of a second, and less and less would be taken for the same reason:
-    # nor did what waits no longer than these turns wait for the lanes.
+    # ready a turn takes a tenth of a second, and less and less would be taken for the same reason.
+    # What waits no longer than so many turns has waited for the loop, not for the lanes.
     least_turns = 4
 
     def __init__(self, limits: Limits) -> None:

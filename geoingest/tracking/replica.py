@@ -158,12 +158,14 @@ class Replica:
             self._replica = next(self._candidates)
         elif behind_seconds > min(HEALTHY_LAG_SECONDS, self._max_lag_seconds):
             self._unwell_at = now
-        elif self._ring.complete_up_to is None:
-            # It has replayed nothing that we saw of the primary: how old its answers are, nobody knows.
-            return
-        elif not self._in_use and now - self._unwell_at >= HEALTHY_SECONDS:
+        elif not self._in_use and self._is_known and now - self._unwell_at >= HEALTHY_SECONDS:
             self._in_use = True
             log.info("reads go to the replica")
+
+    @property
+    def _is_known(self) -> bool:
+        """False while it has replayed nothing that we saw of the primary: nobody knows how old its answers are."""
+        return self._ring.complete_up_to is not None
 
     async def _sample_primary(self) -> None:
         seen_seconds, taken_at = time.monotonic(), _utc_now()
